@@ -1,0 +1,97 @@
+"""Addresses: what is stored, independent of where and how.
+
+An address names a value the way Dagster does. A layout turns it into an object key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from dagster_buckets.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["DEFAULT_DIMENSION", "Address", "AssetAddress", "OpAddress"]
+
+#: The dimension name of a partitions definition that has only one and does not name it.
+DEFAULT_DIMENSION = "partition"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetAddress:
+    """One asset, or one partition of it.
+
+    Two addresses are equal exactly if Dagster means the same value by them: the order in which
+    dimensions were declared does not matter.
+
+    Attributes:
+        path: The parts of the asset key; at least one.
+        partition: ``(dimension, value)`` pairs in the alphabetical order of their dimensions;
+            empty for an asset without partitions.
+
+    Example:
+        >>> AssetAddress.of(["sales", "orders"], {"date": "2024-01-01", "country": "fr"})
+        AssetAddress(path=('sales', 'orders'), partition=(('country', 'fr'), ('date', '2024-01-01')))
+    """
+
+    path: tuple[str, ...]
+    partition: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            msg = "an asset address needs at least one key part"
+            raise ConfigurationError(msg)
+        names = [name for name, _ in self.partition]
+        if names != sorted(set(names)):
+            msg = f"partition dimensions must be unique and in alphabetical order, got {names!r}"
+            raise ConfigurationError(msg, hint="build the address with AssetAddress.of")
+
+    @classmethod
+    def of(
+        cls, path: Sequence[str], partition: Mapping[str, str] | str | None = None
+    ) -> AssetAddress:
+        """Build an address from Dagster's terms.
+
+        Args:
+            path: The parts of the asset key.
+            partition: ``None``, the key of a one-dimensional partition, or
+                ``{dimension: value}``, in any order.
+        """
+        if isinstance(partition, str):
+            partition = {DEFAULT_DIMENSION: partition}
+        return cls(tuple(path), tuple(sorted((partition or {}).items())))
+
+    def __str__(self) -> str:
+        name = "/".join(self.path)
+        if not self.partition:
+            return f"asset {name!r}"
+        if len(self.partition) == 1:
+            return f"asset {name!r}, partition {self.partition[0][1]!r}"
+        keys = ", ".join(f"{dimension}={value!r}" for dimension, value in self.partition)
+        return f"asset {name!r}, partition ({keys})"
+
+
+@dataclass(frozen=True, slots=True)
+class OpAddress:
+    """One output of an op in one run.
+
+    Attributes:
+        run_id: The run that produced it (of a re-execution, the run that ran the step).
+        step_key: The step, with brackets for mapped steps (``double[two]``).
+        output_name: The output's name (``result`` by default).
+        mapping_key: The key of a dynamic output, ``None`` otherwise.
+    """
+
+    run_id: str
+    step_key: str
+    output_name: str
+    mapping_key: str | None = None
+
+    def __str__(self) -> str:
+        mapped = "" if self.mapping_key is None else f"[{self.mapping_key}]"
+        return f"output {self.output_name!r}{mapped} of step {self.step_key!r}, run {self.run_id}"
+
+
+Address: TypeAlias = AssetAddress | OpAddress

@@ -1,0 +1,6 @@
+"""Layouts: how addresses become object keys."""
+
+from dagster_buckets.layouts.base import Layout
+from dagster_buckets.layouts.hive import HiveLayout
+
+__all__ = ["HiveLayout", "Layout"]

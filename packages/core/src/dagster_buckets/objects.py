@@ -1,0 +1,185 @@
+"""Objects: the bytes that travel between formats and stores, and what is known about them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias
+
+import xxhash
+
+from dagster_buckets.errors import IntegrityError
+
+__all__ = ["Body", "Buffer", "Header", "ObjectInfo", "Payload", "digest_of"]
+
+#: Anything with the buffer protocol that holds bytes in one contiguous run.
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+_ATTRIBUTE_PREFIX = "dagster-buckets-"
+
+
+def digest_of(buffers: Iterable[Buffer]) -> str:
+    """The digest that is stored beside an object, ``xxh3-128:<32 hex digits>``.
+
+    Finds accidents, not attacks. Chosen for its cost, 0.04 CPU-seconds per GiB
+    (CRC-32C 0.08, SHA-256 0.54).
+    """
+    state = xxhash.xxh3_128()
+    for buffer in buffers:
+        state.update(buffer)
+    return f"xxh3-128:{state.hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is written about an object, beside its bytes and together with them.
+
+    Stores keep it as user metadata (S3, GCS) or as an extended attribute (local files).
+
+    Attributes:
+        format: The name of the format that encoded the value.
+        size: Bytes; ``None`` where the value was streamed.
+        digest: See :func:`digest_of`; ``None`` where the value was streamed.
+        write_id: Unique to each call of ``put``, so that a writer whose answer got lost can
+            recognise its own object.
+    """
+
+    format: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    write_id: str | None = None
+
+    def to_attributes(self) -> dict[str, str]:
+        """As user metadata: lower-case names, ASCII values, well under S3's 2 KB."""
+        known = {
+            "format": self.format,
+            "size": None if self.size is None else str(self.size),
+            "digest": self.digest,
+            "write-id": self.write_id,
+        }
+        return {_ATTRIBUTE_PREFIX + k: v for k, v in known.items() if v is not None}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, str] | None) -> Header | None:
+        """The inverse of :meth:`to_attributes`; ``None`` for an object that is not ours."""
+        lower = {name.lower(): value for name, value in (attributes or {}).items()}
+        own = {
+            name.removeprefix(_ATTRIBUTE_PREFIX): value
+            for name, value in lower.items()
+            if name.startswith(_ATTRIBUTE_PREFIX)
+        }
+        if not own:
+            return None
+        size = own.get("size")
+        return cls(
+            format=own.get("format"),
+            size=int(size) if size is not None and size.isdigit() else None,
+            digest=own.get("digest"),
+            write_id=own.get("write-id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store knows about one object.
+
+    Attributes:
+        key: Relative to the store's prefix.
+        uri: Absolute, with the store's scheme.
+        size: Bytes.
+        etag: Changes whenever the object is written with other bytes; opaque. ``if_match`` takes
+            it. Empty where the store gives none.
+        modified: When it was written, with a time zone, as precise as the store keeps it.
+        header: What we wrote beside it. ``None`` for objects that others wrote, and from ``scan``.
+    """
+
+    key: str
+    uri: str
+    size: int
+    etag: str
+    modified: datetime
+    header: Header | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The encoded bytes of one value: one buffer, several, or a stream of them.
+
+    Args:
+        buffers: The bytes in order. A list or tuple can be read again; an iterator only once, and
+            the buffers it yields must not change afterwards (obstore keeps references to them).
+    """
+
+    buffers: tuple[Buffer, ...] | Iterator[Buffer]
+
+    @classmethod
+    def of(cls, *buffers: Buffer) -> Body:
+        """A body that is in memory already and can be sent again."""
+        return cls(buffers)
+
+    @property
+    def held(self) -> tuple[Buffer, ...] | None:
+        """The buffers if all are in memory, ``None`` for a stream."""
+        return self.buffers if isinstance(self.buffers, tuple) else None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; ``None`` for a stream."""
+        return None if self.held is None else sum(memoryview(b).nbytes for b in self.held)
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return iter(self.buffers)
+
+    def joined(self) -> Buffer:
+        """All bytes in one buffer; copies only where there are several."""
+        parts = tuple(self.buffers)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def seal(self, header: Header | None = None) -> Header:
+        """The header with this body's size and digest (where known) and a new write id."""
+        sealed = replace(header or Header(), write_id=uuid.uuid4().hex)
+        if self.held is None:
+            return sealed
+        return replace(sealed, size=self.size, digest=digest_of(self.held))
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One object, read in full.
+
+    Attributes:
+        data: All its bytes.
+        info: What the store said of the very version that ``data`` comes from.
+    """
+
+    data: Buffer
+    info: ObjectInfo = field(repr=False)
+
+    def verify(self) -> Payload:
+        """Return self if the bytes are those that were written.
+
+        Raises:
+            IntegrityError: The size is not the stored one, or the digest differs. Objects without
+                a header (written by others) are compared by size only.
+        """
+        size = memoryview(self.data).nbytes
+        header = self.info.header
+        expected = {self.info.size} | ({header.size} if header and header.size is not None else set())
+        if expected != {size}:
+            wanted = " or ".join(str(n) for n in sorted(expected))
+            msg = f"{self.info.uri} came as {size} bytes instead of {wanted}"
+            raise IntegrityError(msg, uri=self.info.uri, hint=_READ_HINT)
+        if header and header.digest and header.digest.startswith("xxh3-128:"):
+            found = digest_of([self.data])
+            if found != header.digest:
+                msg = f"{self.info.uri} has the digest {found}, but {header.digest} was written"
+                raise IntegrityError(msg, uri=self.info.uri, hint=_READ_HINT)
+        return self
+
+
+_READ_HINT = (
+    "it was read again with the same result: the stored object is damaged or was changed in "
+    "place by another tool; materialize it again or restore an older version"
+)

@@ -1,0 +1,153 @@
+"""The store protocol: where bytes lie, and what every store promises about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+
+from dagster_buckets.errors import InvalidKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+
+__all__ = ["KEY_LIMIT", "ObjectStore", "check_key", "check_prefix"]
+
+#: The longest key, with its prefix, that S3 and GCS take, in bytes of UTF-8.
+KEY_LIMIT = 1024
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """One bucket (or folder) and a prefix in it. Keys are relative to that prefix.
+
+    A store makes no request and opens no file when it is constructed, may be used from many threads at
+    once, and can be pickled into another process, where it connects anew. Its ``repr`` holds no
+    secret. ``StoreConformance`` in ``dagster_buckets.testing`` checks all of this.
+
+    Every method raises only the errors of :mod:`dagster_buckets.errors`, among them
+    :class:`~dagster_buckets.errors.AccessDeniedError`,
+    :class:`~dagster_buckets.errors.BucketNotFoundError` and
+    :class:`~dagster_buckets.errors.StoreUnavailableError`, and
+    :class:`~dagster_buckets.errors.InvalidKeyError` for a key that :func:`check_key` refuses.
+    """
+
+    def put(
+        self,
+        key: str,
+        body: Body,
+        *,
+        header: Header | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Write one object, all or nothing.
+
+        Whatever happens, a crash and an exception of the body's iterator included, readers see
+        the old object or the new one, never a mix. The header is sealed with size, digest and
+        write id (:meth:`Body.seal`) and stored together with the bytes.
+
+        Args:
+            key: Relative to the store's prefix.
+            body: The bytes.
+            header: What else to write about them.
+            if_absent: Write only if there is no such object.
+            if_match: Write only over the version with this ETag.
+
+        Returns:
+            The new object, as ``head`` would describe it. ``modified`` may be this
+            machine's clock where the store does not tell.
+
+        Raises:
+            ObjectExistsError: ``if_absent`` or ``if_match`` did not hold. Never raised for an
+                object that this very call wrote (a lost answer and a retry).
+        """
+        ...
+
+    def get(self, key: str) -> Payload:
+        """Read one object in full and verify size and digest.
+
+        Raises:
+            ObjectNotFoundError: There is none.
+            IntegrityError: It did not verify, twice.
+        """
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """A seekable reader that fetches only what is read, always of one version.
+
+        Nothing is verified here: use it for formats with checksums of their own.
+
+        Raises:
+            ObjectNotFoundError: There is none.
+        """
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Describe one object without reading it.
+
+        Raises:
+            ObjectNotFoundError: There is none.
+        """
+        ...
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """List the objects whose key starts with ``prefix``, in the order of their keys.
+
+        Headers are not read. A string prefix as in S3, not a folder; nothing found is not an
+        error. Temporary files of unfinished writes are never listed.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; those that do not exist are not an error."""
+        ...
+
+    def uri(self, key: str) -> str:
+        """The absolute URI of a key, as other tools understand it (``s3://…``, ``gs://…``)."""
+        ...
+
+
+def check_key(key: str, *, prefix: str = "") -> str:
+    """Return the full key, ``prefix/key``, or refuse it.
+
+    Raises:
+        InvalidKeyError: Empty, absolute or ending in ``/``; a component that is empty, ``.`` or
+            ``..``; a control character; longer than 1,024 bytes with its prefix.
+    """
+    full = f"{prefix}/{key}" if prefix else key
+    reason = _fault(key)
+    if reason is None and len(full.encode(errors="surrogatepass")) > KEY_LIMIT:
+        reason = f"it has more than {KEY_LIMIT} bytes with its prefix"
+    if reason is not None:
+        msg = f"{key!r} cannot be an object key: {reason}"
+        raise InvalidKeyError(msg, hint="shorten or rename the asset or partition key")
+    return full
+
+
+def check_prefix(prefix: str | None) -> str:
+    """Return the prefix without a closing ``/``, or refuse it; ``None`` and ``""`` mean none.
+
+    Raises:
+        InvalidKeyError: As :func:`check_key`.
+    """
+    cleaned = (prefix or "").removesuffix("/")
+    if cleaned and (reason := _fault(cleaned)):
+        msg = f"{prefix!r} cannot be a prefix: {reason}"
+        raise InvalidKeyError(msg, hint="give a relative path such as 'prod' or 'team/prod'")
+    return cleaned
+
+
+def _fault(key: str) -> str | None:
+    components = key.split("/")
+    if key == "":
+        return "it is empty"
+    if "" in components:
+        return "it begins or ends with '/' or holds '//'"
+    if "." in components or ".." in components:
+        return "it has a component '.' or '..'"
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in key):  # noqa: PLR2004
+        return "it holds a control character"
+    if any(0xD800 <= ord(character) < 0xE000 for character in key):  # noqa: PLR2004
+        return "it holds a lone surrogate"
+    return None

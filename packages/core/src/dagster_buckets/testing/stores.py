@@ -1,0 +1,350 @@
+"""What every store must do: subclass :class:`StoreConformance` and give it a store."""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dagster_buckets.errors import (
+    IntegrityError,
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
+from dagster_buckets.objects import Body, Header, digest_of
+from dagster_buckets.stores.base import ObjectStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["RawObjects", "StoreConformance"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+HOSTILE_KEYS = [
+    "", "/", "/absolute", "folder/", "a//b", ".", "..", "../escape", "a/../b", "a/./b", "a/..",
+    "line\nbreak", "nul\0byte", "del\x7f", "surrogate\ud800", "x" * 1025, "é" * 513,
+]  # fmt: skip
+
+GOOD_KEYS = [
+    "data.txt", "a/b/c/data.parquet", "a b/data.txt", "a=b/c%2Fd/data.txt", "100%/data.txt",
+    "%/data.txt", "%2e%2e/data.txt", "é/日本/data.txt", "plus+and&amp;?#.txt", "a:b/c'd\"e.txt",
+    "back\\slash.txt", "~tilde/x~y.txt", ".runs/1/data.txt", "..a/b../data.txt", "day=2024-01-01-00%3A00/x.txt",
+]  # fmt: skip
+
+
+class RawObjects(ABC):
+    """Access to the same bucket that bypasses the store under test. Keys include the prefix."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The bytes of an object."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes) -> None:
+        """Store an object the way another tool would, without our header."""
+
+    @abstractmethod
+    def keys(self) -> list[str]:
+        """All keys of the bucket, whoever wrote them."""
+
+    @abstractmethod
+    def damage(self, key: str, data: bytes) -> None:
+        """Exchange the bytes of an object and keep what the store has written beside it."""
+
+
+class StoreConformance:
+    """The promises of :class:`~dagster_buckets.stores.base.ObjectStore`, each a test.
+
+    Give two fixtures, ``store`` (empty, with the prefix ``base/prefix``) and ``raw``. A promise
+    that a store cannot keep is overridden with a strict ``xfail`` that says why.
+    """
+
+    #: Larger than one request of this store carries, so that multipart ways are covered.
+    large = 17 * MIB + 123
+
+    @pytest.fixture
+    def store(self) -> ObjectStore:
+        """The store under test, empty, with the prefix ``base/prefix``."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def raw(self) -> RawObjects:
+        """The same bucket, past the store."""
+        raise NotImplementedError
+
+    # -- reading and writing -------------------------------------------------------------------
+
+    def test_is_a_store(self, store: ObjectStore) -> None:
+        assert isinstance(store, ObjectStore)
+
+    @pytest.mark.parametrize("data", [b"", b"x", b"\0" * 100, secrets.token_bytes(100 * KIB)])
+    def test_put_then_get(self, store: ObjectStore, raw: RawObjects, data: bytes) -> None:
+        written = store.put("folder/data.bin", Body.of(data))
+        payload = store.get("folder/data.bin")
+        assert bytes(payload.data) == data
+        assert payload.info.size == written.size == len(data)
+        assert raw.read("base/prefix/folder/data.bin") == data
+
+    def test_large_object(self, store: ObjectStore) -> None:
+        data = secrets.token_bytes(self.large)
+        written = store.put("large.bin", Body.of(data))
+        assert written.size == self.large
+        payload = store.get("large.bin")
+        assert payload.info.size == self.large
+        assert digest_of([payload.data]) == digest_of([data])
+
+    def test_several_buffers_of_every_kind(self, store: ObjectStore) -> None:
+        store.put("x", Body.of(b"one", bytearray(b"two"), memoryview(b"three")))
+        assert bytes(store.get("x").data) == b"onetwothree"
+        assert store.head("x").size == len(b"onetwothree")
+
+    def test_no_buffers_are_an_empty_object(self, store: ObjectStore) -> None:
+        store.put("x", Body.of())
+        assert bytes(store.get("x").data) == b""
+
+    @pytest.mark.parametrize("chunks", [0, 1, 40])
+    def test_stream(self, store: ObjectStore, chunks: int) -> None:
+        parts = [secrets.token_bytes(MIB) for _ in range(chunks)]
+        store.put("stream.bin", Body(iter(parts)))
+        payload = store.get("stream.bin")
+        assert payload.info.size == chunks * MIB
+        assert digest_of([payload.data]) == digest_of(parts)
+
+    def test_overwrite(self, store: ObjectStore) -> None:
+        first = store.put("x", Body.of(b"first"))
+        second = store.put("x", Body.of(b"second, longer"))
+        assert first.etag != second.etag
+        assert bytes(store.get("x").data) == b"second, longer"
+
+    def test_failing_stream_leaves_the_old_object(self, store: ObjectStore, raw: RawObjects) -> None:
+        def breaks() -> Iterator[bytes]:
+            yield secrets.token_bytes(self.large)
+            msg = "the generator broke"
+            raise RuntimeError(msg)
+
+        store.put("x", Body.of(b"old"))
+        with pytest.raises(RuntimeError, match="the generator broke"):
+            store.put("x", Body(breaks()))
+        assert bytes(store.get("x").data) == b"old"
+        with pytest.raises(RuntimeError, match="the generator broke"):
+            store.put("new", Body(breaks()))
+        with pytest.raises(ObjectNotFoundError):
+            store.get("new")
+        assert raw.keys() == ["base/prefix/x"]
+
+    # -- what is known about an object ---------------------------------------------------------
+
+    def test_put_get_and_head_agree(self, store: ObjectStore) -> None:
+        before = datetime.now(UTC) - timedelta(minutes=2)
+        written = store.put("a/x.bin", Body.of(b"12345"), header=Header(format="bytes"))
+        for info in (written, store.head("a/x.bin"), store.get("a/x.bin").info):
+            assert info.key == "a/x.bin"
+            assert info.uri == store.uri("a/x.bin")
+            assert info.size == 5
+            assert info.etag == written.etag != ""
+            assert before < info.modified < datetime.now(UTC) + timedelta(minutes=2)
+
+    def test_header_round_trip(self, store: ObjectStore) -> None:
+        written = store.put("x", Body.of(b"12345"), header=Header(format="bytes"))
+        assert written.header is not None
+        assert written.header.digest == digest_of([b"12345"])
+        for info in (store.head("x"), store.get("x").info):
+            assert info.header == written.header
+            assert info.header.format == "bytes"
+            assert info.header.size == 5
+
+    def test_each_write_has_its_own_id(self, store: ObjectStore) -> None:
+        infos = [store.put("x", Body.of(b"same")) for _ in range(2)]
+        ids = {info.header.write_id for info in infos if info.header}
+        assert len(ids) == 2
+
+    def test_etag_changes_with_the_bytes(self, store: ObjectStore) -> None:
+        etags = {store.put("x", Body.of(data)).etag for data in (b"1", b"2", b"33")}
+        assert len(etags) == 3
+
+    def test_uri_ends_with_prefix_and_key(self, store: ObjectStore) -> None:
+        scheme, separator, rest = store.uri("a/b.txt").partition("://")
+        assert scheme
+        assert separator
+        assert rest.endswith("/base/prefix/a/b.txt")
+
+    # -- objects of others, and damage ---------------------------------------------------------
+
+    def test_reads_what_others_wrote(self, store: ObjectStore, raw: RawObjects) -> None:
+        raw.write("base/prefix/foreign.bin", b"not ours")
+        payload = store.get("foreign.bin")
+        assert bytes(payload.data) == b"not ours"
+        assert payload.info.header is None
+        assert store.head("foreign.bin").header is None
+
+    def test_reads_an_empty_object_of_others(self, store: ObjectStore, raw: RawObjects) -> None:
+        raw.write("base/prefix/empty.bin", b"")
+        assert bytes(store.get("empty.bin").data) == b""
+
+    @pytest.mark.parametrize("damaged", [b"0123456788", b"012345678"], ids=["flipped", "cut"])
+    def test_damage_is_found(self, store: ObjectStore, raw: RawObjects, damaged: bytes) -> None:
+        store.put("x", Body.of(b"0123456789"))
+        raw.damage("base/prefix/x", damaged)
+        with pytest.raises(IntegrityError) as caught:
+            store.get("x")
+        assert store.uri("x") in str(caught.value)
+
+    # -- ranged reading ------------------------------------------------------------------------
+
+    def test_open_reads_ranges(self, store: ObjectStore) -> None:
+        data = secrets.token_bytes(300 * KIB)
+        store.put("x", Body.of(data))
+        with store.open("x") as file:
+            assert file.seekable()
+            assert file.readable()
+            assert file.read(10) == data[:10]
+            file.seek(-20, 2)
+            assert file.tell() == len(data) - 20
+            assert file.read() == data[-20:]
+            file.seek(100 * KIB)
+            assert file.read(50 * KIB) == data[100 * KIB : 150 * KIB]
+            assert file.seek(0, 2) == len(data)
+            assert file.read(1) == b""
+            file.seek(0)
+            assert file.read() == data
+
+    def test_open_empty_object(self, store: ObjectStore) -> None:
+        store.put("x", Body.of(b""))
+        with store.open("x") as file:
+            assert file.read() == b""
+
+    # -- missing -------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("method", ["get", "head", "open"])
+    def test_missing(self, store: ObjectStore, method: str) -> None:
+        store.put("x2", Body.of(b"a longer name must not count"))
+        store.put("x/y", Body.of(b"nor must a folder"))
+        with pytest.raises(ObjectNotFoundError) as caught:
+            getattr(store, method)("x")
+        assert isinstance(caught.value, FileNotFoundError)
+        assert store.uri("x") in str(caught.value)
+
+    # -- conditional writes --------------------------------------------------------------------
+
+    def test_create_only(self, store: ObjectStore) -> None:
+        store.put("x", Body.of(b"first"), if_absent=True)
+        with pytest.raises(ObjectExistsError):
+            store.put("x", Body.of(b"second"), if_absent=True)
+        assert bytes(store.get("x").data) == b"first"
+
+    def test_compare_and_swap(self, store: ObjectStore) -> None:
+        first = store.put("x", Body.of(b"first"))
+        second = store.put("x", Body.of(b"second"), if_match=first.etag)
+        with pytest.raises(ObjectExistsError):
+            store.put("x", Body.of(b"stale"), if_match=first.etag)
+        assert bytes(store.get("x").data) == b"second"
+        store.put("x", Body.of(b"third"), if_match=second.etag)
+        assert bytes(store.get("x").data) == b"third"
+
+    def test_compare_and_swap_takes_the_etag_of_head_and_scan(self, store: ObjectStore) -> None:
+        store.put("x", Body.of(b"first"))
+        store.put("x", Body.of(b"second"), if_match=store.head("x").etag)
+        (listed,) = store.scan("x")
+        store.put("x", Body.of(b"third"), if_match=listed.etag)
+        assert bytes(store.get("x").data) == b"third"
+
+    def test_compare_and_swap_over_nothing(self, store: ObjectStore) -> None:
+        etag = store.put("other", Body.of(b"x")).etag
+        with pytest.raises(ObjectExistsError):
+            store.put("x", Body.of(b"new"), if_match=etag)
+        with pytest.raises(ObjectNotFoundError):
+            store.head("x")
+
+    def test_one_of_many_creators_wins(self, store: ObjectStore) -> None:
+        def create(number: int) -> int | None:
+            try:
+                store.put("x", Body.of(b"%d" % number), if_absent=True)
+            except ObjectExistsError:
+                return None
+            return number
+
+        with ThreadPoolExecutor(8) as pool:
+            winners = [n for n in pool.map(create, range(16)) if n is not None]
+        assert len(winners) == 1
+        assert bytes(store.get("x").data) == b"%d" % winners[0]
+
+    # -- listing and deleting ------------------------------------------------------------------
+
+    def test_scan(self, store: ObjectStore, raw: RawObjects) -> None:
+        raw.write("base/prefixed/not-ours.bin", b"x")
+        raw.write("outside.bin", b"x")
+        for key in ("b/2.bin", "a/1.bin", "a/1.txt", "a-b/3.bin", "a/sub/4.bin"):
+            store.put(key, Body.of(key.encode()))
+        assert [info.key for info in store.scan()] == [
+            "a-b/3.bin", "a/1.bin", "a/1.txt", "a/sub/4.bin", "b/2.bin",
+        ]  # fmt: skip
+        assert [info.key for info in store.scan("a/")] == ["a/1.bin", "a/1.txt", "a/sub/4.bin"]
+        assert [info.key for info in store.scan("a/1.")] == ["a/1.bin", "a/1.txt"]
+        assert [info.key for info in store.scan("a")][0] == "a-b/3.bin"
+        assert list(store.scan("nothing/here")) == []
+        (info,) = store.scan("b/")
+        assert (info.size, info.uri) == (7, store.uri("b/2.bin"))
+
+    def test_scan_of_an_empty_store(self, store: ObjectStore) -> None:
+        assert list(store.scan()) == []
+
+    def test_scan_beyond_one_page(self, store: ObjectStore, raw: RawObjects) -> None:
+        expected = [f"many/{number:04}" for number in range(1003)]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda key: raw.write(f"base/prefix/{key}", b""), expected))
+        assert [info.key for info in store.scan("many/")] == expected
+
+    def test_delete(self, store: ObjectStore) -> None:
+        for key in ("a", "b", "c/d"):
+            store.put(key, Body.of(b"x"))
+        store.delete(["a", "c/d", "never-was"])
+        assert [info.key for info in store.scan()] == ["b"]
+        store.delete([])
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("key", HOSTILE_KEYS)
+    def test_hostile_keys_are_refused(self, store: ObjectStore, raw: RawObjects, key: str) -> None:
+        with pytest.raises(InvalidKeyError):
+            store.put(key, Body.of(b"x"))
+        for method in (store.get, store.head, store.open, store.uri):
+            with pytest.raises(InvalidKeyError):
+                method(key)
+        with pytest.raises(InvalidKeyError):
+            store.delete([key])
+        assert raw.keys() == []
+
+    @pytest.mark.parametrize("key", GOOD_KEYS)
+    def test_unusual_keys_are_kept_as_they_are(
+        self, store: ObjectStore, raw: RawObjects, key: str
+    ) -> None:
+        store.put(key, Body.of(key.encode()))
+        assert raw.keys() == [f"base/prefix/{key}"]
+        assert bytes(store.get(key).data) == key.encode()
+        assert [info.key for info in store.scan()] == [key]
+        store.delete([key])
+        assert raw.keys() == []
+
+    # -- use -----------------------------------------------------------------------------------
+
+    def test_pickled_store_sees_the_same_objects(self, store: ObjectStore) -> None:
+        store.put("x", Body.of(b"value"))
+        again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own bytes
+        assert bytes(again.get("x").data) == b"value"
+
+    def test_many_threads(self, store: ObjectStore) -> None:
+        def trip(number: int) -> bool:
+            data = b"%d" % number * 1000
+            store.put(f"t/{number}", Body.of(data))
+            return bytes(store.get(f"t/{number}").data) == data
+
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(trip, range(100)))
