@@ -1,1 +1,87 @@
-"""Dagster I/O managers for object stores: the core that all stores share."""
+"""Dagster I/O managers for object stores: the core that all stores share.
+
+Put one of the managers into your ``Definitions``: ``LocalIOManager`` (``dagster_buckets_local``),
+``S3IOManager`` (``dagster_buckets_s3``), ``GCSIOManager`` (``dagster_buckets_gcs``) or, for tests,
+:class:`MemoryIOManager`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dagster_buckets.address import Address, AssetAddress, OpAddress
+from dagster_buckets.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    BucketsError,
+    ConfigurationError,
+    DecodeError,
+    EncodeError,
+    FormatError,
+    IntegrityError,
+    InvalidKeyError,
+    MissingDependencyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PartitionError,
+    PluginConflictError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownPluginError,
+    UnsupportedTypeError,
+)
+from dagster_buckets.formats import Format
+from dagster_buckets.layouts import HiveLayout, Layout
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.stores import MemoryStore, ObjectStore
+from dagster_buckets.values import ValueStore
+
+if TYPE_CHECKING:
+    from dagster_buckets.io_manager import BucketIOManager, MemoryIOManager
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDeniedError",
+    "Address",
+    "AssetAddress",
+    "Body",
+    "BucketIOManager",
+    "BucketNotFoundError",
+    "BucketsError",
+    "ConfigurationError",
+    "DecodeError",
+    "EncodeError",
+    "Format",
+    "FormatError",
+    "Header",
+    "HiveLayout",
+    "IntegrityError",
+    "InvalidKeyError",
+    "Layout",
+    "MemoryIOManager",
+    "MemoryStore",
+    "MissingDependencyError",
+    "ObjectExistsError",
+    "ObjectInfo",
+    "ObjectNotFoundError",
+    "ObjectStore",
+    "OpAddress",
+    "PartitionError",
+    "Payload",
+    "PluginConflictError",
+    "StoreError",
+    "StoreUnavailableError",
+    "UnknownPluginError",
+    "UnsupportedTypeError",
+    "ValueStore",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Everything else here works without Dagster, whose import takes two seconds.
+    if name in ("BucketIOManager", "MemoryIOManager"):
+        from dagster_buckets import io_manager
+
+        return getattr(io_manager, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -166,7 +166,9 @@ class Payload:
         """
         size = memoryview(self.data).nbytes
         header = self.info.header
-        expected = {self.info.size} | ({header.size} if header and header.size is not None else set())
+        expected = {self.info.size} | (
+            {header.size} if header and header.size is not None else set()
+        )
         if expected != {size}:
             wanted = " or ".join(str(n) for n in sorted(expected))
             msg = f"{self.info.uri} came as {size} bytes instead of {wanted}"

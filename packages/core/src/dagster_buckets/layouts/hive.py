@@ -106,7 +106,9 @@ def _parse_asset(folder: list[str]) -> AssetAddress | None:
         return None
     return AssetAddress(
         tuple(_decode(part) for part in folder[:split]),
-        tuple((_decode(name), "" if value == "" else _decode(value)) for name, _, value in partition),
+        tuple(
+            (_decode(name), "" if value == "" else _decode(value)) for name, _, value in partition
+        ),
     )
 
 

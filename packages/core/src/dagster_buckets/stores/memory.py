@@ -81,7 +81,9 @@ class MemoryStore:
         data = b"".join(body)
         with self._space.lock:
             _, found = self._space.objects.get(full, (b"", None))
-            if (if_absent and found) or (if_match is not None and (not found or found.etag != if_match)):
+            if (if_absent and found) or (
+                if_match is not None and (not found or found.etag != if_match)
+            ):
                 state = "has another version" if found else "does not exist"
                 msg = f"{self.uri(key)} {'exists' if if_absent else state}"
                 raise ObjectExistsError(msg, uri=self.uri(key), hint="read it and decide again")

@@ -124,7 +124,9 @@ class StoreConformance:
         assert first.etag != second.etag
         assert bytes(store.get("x").data) == b"second, longer"
 
-    def test_failing_stream_leaves_the_old_object(self, store: ObjectStore, raw: RawObjects) -> None:
+    def test_failing_stream_leaves_the_old_object(
+        self, store: ObjectStore, raw: RawObjects
+    ) -> None:
         def breaks() -> Iterator[bytes]:
             yield secrets.token_bytes(self.large)
             msg = "the generator broke"

@@ -1,0 +1,224 @@
+"""Contexts: from Dagster's input and output contexts to addresses and options.
+
+The only module that reads Dagster's contexts. On the load path nothing depends on a step context:
+``load_asset_value`` and ``migrate_io_storage`` have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import dagster as dg
+from dagster import InputContext, OutputContext
+from dagster._core.errors import DagsterInvariantViolationError
+
+from dagster_buckets.address import AssetAddress, OpAddress
+from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
+from dagster_buckets.requests import LoadRequest, Options, Target, WriteRequest
+
+__all__ = ["load_request", "write_request"]
+
+_NAMESPACE = "dagster_buckets/"
+
+
+def write_request(context: OutputContext) -> WriteRequest:
+    """Read an output context.
+
+    Raises:
+        PartitionError: A partitioned asset in a run without a partition (Dagster takes an empty
+            partition key for none), or a range that holds none.
+        ConfigurationError: Metadata that we do not know, or a context without a name.
+    """
+    options = _options(context.definition_metadata)
+    annotation = _annotation(context)
+    if not context.has_asset_key:
+        return WriteRequest((Target(None, _op_address(context)),), annotation, options)
+    path = tuple(context.asset_key.path)
+    definition = _partitions_def(context)
+    if not context.has_asset_partitions:
+        if definition is not None:
+            msg = "the asset has partitions, but the run has no partition key"
+            hint = "materialize it with a partition key that is not empty"
+            with concerning(str(AssetAddress(path))):
+                raise PartitionError(msg, hint=hint)
+        return WriteRequest((Target(None, AssetAddress(path)),), annotation, options)
+    keys = _ordered(context.asset_partition_keys, definition, _instance_of_output(context))
+    if not keys:
+        with concerning(str(AssetAddress(path))):
+            msg = "the run's partition range holds no partition"
+            raise PartitionError(
+                msg, hint="is the range reversed? its start must not follow its end"
+            )
+    return WriteRequest(_targets(path, keys, definition, options), annotation, options)
+
+
+def load_request(context: InputContext) -> LoadRequest:
+    """Read an input context, inside a run or outside of one.
+
+    Raises:
+        ConfigurationError: Metadata that we do not know, or an input that comes from nowhere.
+    """
+    upstream = context.upstream_output
+    options = _options(
+        upstream.definition_metadata if upstream is not None else {}, context.definition_metadata
+    )
+    annotation = _annotation(context)
+    if not context.has_asset_key:
+        if upstream is None:
+            msg = f"the input {context.name!r} has neither an asset key nor an upstream output"
+            hint = "depend on an asset, or use another input manager for this input"
+            raise ConfigurationError(msg, hint=hint)
+        target = Target(None, _op_address(upstream))
+        producer = _producer_annotation(context, [])
+        return LoadRequest((target,), False, annotation, producer, options)  # noqa: FBT003
+    path = tuple(context.asset_key.path)
+    if not context.has_asset_partitions:
+        target = Target(None, AssetAddress(path))
+        producer = _producer_annotation(context, [])
+        return LoadRequest((target,), False, annotation, producer, options)  # noqa: FBT003
+    definition = _partitions_def(context)
+    keys = _ordered(context.asset_partition_keys, definition, _instance_of_input(context))
+    return LoadRequest(
+        _targets(path, keys, definition, options),
+        True,  # noqa: FBT003
+        annotation,
+        _producer_annotation(context, keys),
+        options,
+    )
+
+
+def _targets(
+    path: tuple[str, ...],
+    keys: Sequence[str],
+    definition: dg.PartitionsDefinition[Any] | None,
+    options: Options,
+) -> tuple[Target, ...]:
+    return tuple(
+        Target(key, AssetAddress.of(path, _dimensions(key, definition, options.partition_name)))
+        for key in keys
+    )
+
+
+def _dimensions(
+    key: str, definition: dg.PartitionsDefinition[Any] | None, single_name: str
+) -> Mapping[str, str]:
+    if isinstance(key, dg.MultiPartitionKey):
+        return key.keys_by_dimension
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        return definition.get_partition_key_from_str(key).keys_by_dimension
+    return {single_name: key}
+
+
+def _ordered(
+    keys: Sequence[str],
+    definition: dg.PartitionsDefinition[Any] | None,
+    instance: dg.DagsterInstance | None,
+) -> list[str]:
+    # Dagster gives the keys of static, dynamic and multi-dimensional ranges in any order.
+    if len(keys) < 2 or definition is None:  # noqa: PLR2004
+        return list(keys)
+    if isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return sorted(keys, key=lambda key: definition.start_time_for_partition_key(key))
+    wanted = {str(key): key for key in keys}
+    everything = definition.get_partition_keys(dynamic_partitions_store=instance)
+    ordered = [wanted.pop(str(key)) for key in everything if str(key) in wanted]
+    return ordered + sorted(wanted.values())
+
+
+def _op_address(context: OutputContext) -> OpAddress:
+    try:
+        run_id, step_key, name, *mapped = context.get_identifier()
+    except (dg.DagsterError, _check_error()) as error:
+        msg = f"the output has no run, step or name to be stored by: {error}"
+        hint = "give build_output_context an asset_key, or a run_id, step_key and name"
+        raise ConfigurationError(msg, hint=hint) from error
+    return OpAddress(run_id, step_key, name, mapped[0] if mapped else None)
+
+
+def _check_error() -> type[Exception]:
+    from dagster_shared.check import CheckError
+
+    return CheckError
+
+
+def _annotation(context: InputContext | OutputContext) -> Any:
+    try:
+        return context.dagster_type.typing_type
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _producer_annotation(context: InputContext, keys: Sequence[str]) -> Any:
+    """The producer's annotation, if this run is known to have written all of these keys."""
+    upstream = context.upstream_output
+    if upstream is None:
+        return None
+    if keys and (not context.has_partition_key or list(keys) != [context.partition_key]):
+        return None
+    try:
+        this_run: str | None = context.step_context.run_id
+    except DagsterInvariantViolationError:
+        this_run = None
+    try:
+        # A step that a re-execution skipped was run by its parent, perhaps by other code.
+        if this_run is None or upstream.run_id != this_run:
+            return None
+        return upstream.dagster_type.typing_type
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _partitions_def(
+    context: InputContext | OutputContext,
+) -> dg.PartitionsDefinition[Any] | None:
+    try:
+        return context.asset_partitions_def
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _instance_of_input(context: InputContext) -> dg.DagsterInstance | None:
+    try:
+        return context.instance
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _instance_of_output(context: OutputContext) -> dg.DagsterInstance | None:
+    try:
+        return context.step_context.instance
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _options(*sources: Mapping[str, Any] | None) -> Options:
+    """Options from metadata; later sources win."""
+    merged: dict[str, Any] = {}
+    for source in sources:
+        for name, value in (source or {}).items():
+            if name.startswith(_NAMESPACE):
+                plain = value.value if isinstance(value, dg.MetadataValue) else value
+                merged[name.removeprefix(_NAMESPACE)] = plain
+            elif name == "allow_missing_partitions" and value is True:
+                merged.setdefault("on_missing", "skip")
+    unknown = sorted(set(merged) - set(_CHOICES))
+    if unknown:
+        known = ", ".join(_NAMESPACE + name for name in _CHOICES)
+        msg = f"unknown metadata {', '.join(_NAMESPACE + name for name in unknown)}"
+        raise ConfigurationError(msg, hint=f"these are known: {known}")
+    for name, value in merged.items():
+        choices = _CHOICES[name]
+        if not isinstance(value, str) or (choices and value not in choices):
+            wanted = " or ".join(repr(choice) for choice in choices) if choices else "a string"
+            msg = f"the metadata {_NAMESPACE}{name} must be {wanted}, not {value!r}"
+            raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
+    return Options(**cast("dict[str, Any]", merged))
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "format": (),
+    "on_missing": ("error", "skip", "none"),
+    "partition_name": (),
+    "shape": ("value", "partitions"),
+}

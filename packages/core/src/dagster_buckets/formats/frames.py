@@ -1,0 +1,228 @@
+"""Frames: tables of any library, converted through Arrow.
+
+Nothing is imported to find out whether a value is a frame: classes are told by their names, and a
+library whose class a value has, or a consumer asks for, is imported already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "FRAME_CLAIMS",
+    "concat_tables",
+    "empty_frame",
+    "from_arrow",
+    "is_frame_type",
+    "qualified",
+    "to_arrow",
+]
+
+#: What ``format="auto"`` takes for a frame. pandas 3 renamed its classes' module.
+FRAME_CLAIMS = (
+    "pandas.DataFrame",
+    "pandas.core.frame.DataFrame",
+    "polars.dataframe.frame.DataFrame",
+    "pyarrow.lib.Table",
+    "pyarrow.lib.RecordBatch",
+    "__arrow_c_stream__",
+)
+
+#: Schema metadata that remembers the class that was written.
+_KEY = b"dagster-buckets"
+
+
+def qualified(cls: type) -> str:
+    """``module.QualName`` of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def to_arrow(value: Any, format_name: str) -> pa.Table:
+    """An Arrow table of any frame, with the writer's class in its schema metadata.
+
+    Zero-copy where the library allows it (Polars, Arrow, and most NumPy-backed pandas columns).
+
+    Raises:
+        UnsupportedTypeError: The value is not a frame.
+        EncodeError: Arrow cannot hold a column; the message names it.
+    """
+    import pyarrow as pa
+
+    cls = type(value)
+    try:
+        if isinstance(value, pa.Table):
+            table = value
+        elif isinstance(value, pa.RecordBatch):
+            table = pa.Table.from_batches([value])
+        elif _is(cls, "pandas.DataFrame", "pandas.core.frame.DataFrame"):
+            _refuse_odd_columns(value)
+            table = pa.Table.from_pandas(value)
+        elif hasattr(value, "__arrow_c_stream__"):
+            table = pa.table(value)
+        else:
+            msg = f"format {format_name!r} writes frames, not {qualified(cls)}"
+            hint = "return a pandas, Polars or Arrow table, or choose another format"
+            raise UnsupportedTypeError(msg, hint=hint)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        msg = f"Arrow cannot hold this {qualified(cls)}: {error}"
+        hint = "give every column one type that Arrow knows, or choose format='pickle'"
+        raise EncodeError(msg, hint=hint) from error
+    _refuse_duplicates(table.column_names)
+    note = json.dumps({"class": qualified(cls)}).encode()
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: note})
+
+
+def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
+    """The table as an instance of ``as_type``, or as the class that was written.
+
+    Raises:
+        UnsupportedTypeError: No conversion to that class is known.
+    """
+    import pyarrow as pa
+
+    convert = _converter(as_type) if as_type is not None else _converter_of_writer(table)
+    if convert is None:
+        msg = f"{uri} holds a table, which cannot be loaded as {_spell(as_type)}"
+        hint = "ask for pandas.DataFrame, polars.DataFrame, pyarrow.Table or numpy.ndarray"
+        raise UnsupportedTypeError(msg, uri=uri, hint=hint)
+    try:
+        return convert(table)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        msg = f"{uri} cannot be loaded as {_spell(as_type)}: {error}"
+        raise DecodeError(msg, uri=uri, hint="load it as pyarrow.Table and convert it") from error
+
+
+def is_frame_type(cls: type) -> bool:
+    """Whether :func:`from_arrow` gives this class and several of them make one."""
+    return _converter(cls) is not None
+
+
+def empty_frame(cls: type) -> Any:
+    """A frame of this class without rows and columns."""
+    import pyarrow as pa
+
+    return from_arrow(pa.table({}), cls, "")
+
+
+def concat_tables(tables: Sequence[pa.Table], uris: Sequence[str]) -> pa.Table:
+    """The rows of all tables, in order; columns by name, numbers and nulls promoted.
+
+    Raises:
+        DecodeError: A column has types that do not go together; names it and the object.
+    """
+    import pyarrow as pa
+
+    schema = tables[0].schema
+    for table, uri in zip(tables[1:], uris[1:], strict=True):
+        try:
+            schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            msg = f"{uri} does not fit below {uris[0]}: {error}"
+            hint = "load the partitions as dict[str, …] and convert the column, or rewrite them"
+            raise DecodeError(msg, uri=uri, hint=hint) from error
+    joined = pa.concat_tables(
+        [table.replace_schema_metadata() for table in tables], promote_options="permissive"
+    )
+    metadata = dict(tables[0].schema.metadata or {})
+    if any(not isinstance(column, str) for column in _pandas_index(tables[0])):
+        # A RangeIndex has no column, and its note the length of one partition: a new one is made.
+        metadata.pop(b"pandas")
+    return joined.replace_schema_metadata(metadata or None)
+
+
+def _pandas_index(table: pa.Table) -> list[Any]:
+    note = (table.schema.metadata or {}).get(b"pandas")
+    return list(json.loads(note)["index_columns"]) if note else []
+
+
+def _to_numpy(table: pa.Table) -> Any:
+    import numpy as np
+
+    index = _pandas_index(table)
+    columns = [table.column(name).to_numpy() for name in table.column_names if name not in index]
+    if not columns:
+        return np.empty((table.num_rows, 0))
+    if any(column.dtype == object for column in columns):
+        columns = [column.astype(object) for column in columns]
+    return np.column_stack(columns)
+
+
+def _to_pandas(table: pa.Table) -> Any:
+    import pandas as pd
+
+    frame = table.to_pandas()
+    if not isinstance(frame, pd.DataFrame):  # pragma: no cover - Arrow always gives a frame
+        raise TypeError(qualified(type(frame)))
+    return frame
+
+
+def _to_polars(table: pa.Table) -> Any:
+    import polars as pl
+
+    return pl.DataFrame(table.replace_schema_metadata())
+
+
+def _to_table(table: pa.Table) -> Any:
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != _KEY}
+    return table.replace_schema_metadata(metadata or None)
+
+
+def _to_batch(table: pa.Table) -> Any:
+    import pyarrow as pa
+
+    clean = _to_table(table)
+    batches = clean.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=clean.schema)
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "pandas.DataFrame": _to_pandas,
+    "pandas.core.frame.DataFrame": _to_pandas,
+    "polars.dataframe.frame.DataFrame": _to_polars,
+    "pyarrow.lib.Table": _to_table,
+    "pyarrow.lib.RecordBatch": _to_batch,
+    "numpy.ndarray": _to_numpy,
+}
+
+
+def _converter(cls: type) -> Callable[[Any], Any] | None:
+    return _CONVERTERS.get(qualified(cls))
+
+
+def _converter_of_writer(table: pa.Table) -> Callable[[Any], Any]:
+    metadata = table.schema.metadata or {}
+    if _KEY in metadata:
+        written = json.loads(metadata[_KEY]).get("class", "")
+        return _CONVERTERS.get(written, _to_table)
+    # Others wrote it: pandas leaves a note of its own.
+    return _to_pandas if b"pandas" in metadata else _to_table
+
+
+def _is(cls: type, *names: str) -> bool:
+    return any(qualified(base) in names for base in cls.__mro__)
+
+
+def _spell(cls: type | None) -> str:
+    return "the class that wrote it" if cls is None else qualified(cls)
+
+
+def _refuse_odd_columns(frame: Any) -> None:
+    odd = [name for name in frame.columns if not isinstance(name, str)]
+    if odd:
+        msg = f"column names must be strings, got {odd[:5]!r}"
+        raise EncodeError(msg, hint="rename them: frame.columns = frame.columns.map(str)")
+    _refuse_duplicates(list(frame.columns))
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if list(names).count(name) > 1})
+        msg = f"column names must be unique, twice: {twice[:5]!r}"
+        raise EncodeError(msg, hint="rename the columns before the asset returns them")

@@ -1,0 +1,88 @@
+"""Format ``json``: plain values (dicts, lists, strings, numbers, booleans, ``None``) as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
+from dagster_buckets.formats.frames import qualified
+from dagster_buckets.objects import Body, Payload
+
+__all__ = ["JSONFormat"]
+
+_PLAIN = (dict, list, str, int, float, bool, type(None))
+_HINT = (
+    "convert it to dicts with string keys, lists, strings and numbers, or choose format='pickle'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JSONFormat:
+    """Values that JSON holds exactly; what it would change silently (tuples, keys that are no
+    strings) is refused. NaN and the infinities are written as Python's ``json`` writes them.
+
+    Example:
+        >>> JSONFormat().encode({"rows": 3}).joined()
+        b'{"rows": 3}'
+    """  # noqa: D205
+
+    name: str = "json"
+    extension: str = "json"
+    media_type: str = "application/json"
+    claims: tuple[str, ...] = (
+        "builtins.dict", "builtins.list", "builtins.int", "builtins.float", "builtins.bool",
+        "builtins.NoneType",
+    )  # fmt: skip
+
+    def encode(self, value: Any) -> Body:
+        """See :class:`~dagster_buckets.formats.base.Format`."""
+        if not isinstance(value, _PLAIN):
+            msg = f"format 'json' does not write {qualified(type(value))}"
+            raise UnsupportedTypeError(msg, hint=_HINT)
+        _refuse_inexact(value)
+        text = json.dumps(value, ensure_ascii=False)
+        try:
+            return Body.of(text.encode())
+        except UnicodeEncodeError:
+            # A lone surrogate: JSON can hold it as an escape.
+            return Body.of(json.dumps(value).encode())
+
+    def decode(self, payload: Payload, as_type: type | None) -> Any:
+        """See :class:`~dagster_buckets.formats.base.Format`."""
+        uri = payload.info.uri
+        try:
+            value = json.loads(bytes(payload.data))
+        except ValueError as error:
+            msg = f"{uri} is not valid JSON: {error}"
+            raise DecodeError(msg, uri=uri, hint="materialize it again") from error
+        if as_type is float and type(value) is int:
+            return float(value)
+        if as_type is not None and not isinstance(value, as_type):
+            msg = f"{uri} holds {qualified(type(value))}, not {qualified(as_type)}"
+            raise UnsupportedTypeError(msg, uri=uri, hint="change the annotation of the input")
+        return value
+
+
+def _refuse_inexact(root: Any) -> None:
+    # A loop, because a recursion ends at values nested 1,000 deep. Paths name what is wrong.
+    pending: list[tuple[str, Any]] = [("$", root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    msg = f"JSON keys are strings, but {path} has the key {key!r}"
+                    raise EncodeError(msg, hint=_HINT)
+                if not isinstance(item, (str, int, float)):
+                    pending.append((f"{path}.{key}", item))
+        elif isinstance(value, list):
+            pending += [
+                (f"{path}[{index}]", item)
+                for index, item in enumerate(value)
+                if not isinstance(item, (str, int, float))
+            ]
+        elif not isinstance(value, _PLAIN):
+            msg = f"JSON cannot hold {path}, a {qualified(type(value))}, exactly"
+            raise EncodeError(msg, hint=_HINT)

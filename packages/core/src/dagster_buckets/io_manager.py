@@ -1,0 +1,160 @@
+"""The I/O manager: joins contexts, the value store and metadata to Dagster. Holds no logic of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from threading import Lock
+from typing import Any, Literal, Optional
+from uuid import uuid4
+
+import dagster as dg
+from dagster import InputContext, OutputContext
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+
+from dagster_buckets.contexts import load_request, write_request
+from dagster_buckets.loading import load
+from dagster_buckets.metadata import describe_load, describe_write, log_partitions
+from dagster_buckets.plugins import check_name, get_layout
+from dagster_buckets.stores.base import ObjectStore, check_prefix
+from dagster_buckets.stores.memory import MemoryStore
+from dagster_buckets.values import AUTO, ValueStore
+from dagster_buckets.writing import write
+
+__all__ = ["BucketIOManager", "MemoryIOManager"]
+
+
+class BucketIOManager(dg.ConfigurableIOManager, ABC):
+    """Reads and writes the values of assets and ops in an object store.
+
+    Guarantee: a value that was handed over is stored completely or not at all, under a key that no
+    other value has; a load gives that value or raises an error of
+    :mod:`dagster_buckets.errors`. Nothing is requested when the manager is constructed.
+
+    Subclasses say only where: see :meth:`make_store`.
+
+    Args:
+        prefix: Put before every key; none by default.
+        format: The format of all values, or ``auto`` to choose by type.
+        layout: How addresses become keys.
+        on_missing: What a load does about a value that was never stored: raise (``error``), leave
+            it out (``skip``) or give ``None`` (``none``).
+        max_concurrency: How many objects are read or written at once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Dagster reads these annotations itself and knows Optional, not "X | None".
+    prefix: Optional[str] = Field(default=None, description="Put before every key.")  # noqa: UP045
+    format: str = Field(
+        default=AUTO, description="The format of all values, or 'auto' to choose by their types."
+    )
+    layout: str = Field(default="hive", description="How asset and partition keys become keys.")
+    on_missing: Literal["error", "skip", "none"] = Field(
+        default="error",
+        description="What a load does about a value that was never stored.",
+    )
+    max_concurrency: int = Field(
+        default=32, ge=1, description="How many objects are read or written at once."
+    )
+
+    _lock: Lock = PrivateAttr(default_factory=Lock)
+    _values: Optional[ValueStore] = PrivateAttr(default=None)  # noqa: UP045
+
+    @field_validator("prefix", "format", "layout", mode="before")
+    @classmethod
+    def _check_early(cls, value: Any, info: Any) -> Any:
+        # Of an EnvVar only its name is known now: it is checked when the store is made.
+        if isinstance(value, str) and not isinstance(value, dg.EnvVar):
+            _check_setting(info.field_name, value)
+        return value
+
+    @abstractmethod
+    def make_store(self) -> ObjectStore:
+        """The store of this manager's settings; called once, at the first read or write."""
+
+    @property
+    def values(self) -> ValueStore:
+        """The data path without Dagster; made when it is first used."""
+        with self._lock:
+            if self._values is None:
+                for name in ("prefix", "format", "layout"):
+                    _check_setting(name, getattr(self, name))
+                self._values = ValueStore(
+                    self.make_store(), get_layout(self.layout), self.max_concurrency
+                )
+            return self._values
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        """Write the output of a step. Called by Dagster.
+
+        Raises:
+            BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
+        """
+        request = write_request(context)
+        written = write(self.values, request, obj, default_format=self.format)
+        if len(written) == 1:
+            ((target, stored),) = written
+            partition = target.partition_key is not None
+            context.add_output_metadata(describe_write(stored, partition=partition))
+        else:
+            log_partitions(context, written)
+
+    def load_input(self, context: InputContext) -> Any:
+        """Read the input of a step, or of ``load_asset_value``. Called by Dagster.
+
+        Raises:
+            BucketsError: See :mod:`dagster_buckets.errors`.
+        """
+        request = load_request(context)
+        loaded = load(
+            self.values,
+            request,
+            default_format=self.format,
+            default_on_missing=self.on_missing,
+        )
+        describe_load(context, loaded)
+        return loaded.value
+
+
+class MemoryIOManager(BucketIOManager):
+    """Keeps values in this process: for tests, and for values that need not last.
+
+    They take the same way as in every other store (encoded, with a key), so a test finds what would
+    fail in production. Runs in other processes do not see them.
+
+    Example:
+        >>> import dagster as dg
+        >>> @dg.asset
+        ... def answer() -> int:
+        ...     return 42
+        >>> manager = MemoryIOManager()
+        >>> dg.materialize([answer], resources={"io_manager": manager}).success
+        True
+        >>> manager.values.store.get("answer/data.json").data
+        b'42'
+    """
+
+    name: str = Field(
+        default_factory=lambda: uuid4().hex,
+        description="Managers of one name in one process share their values.",
+    )
+
+    _keep: Optional[MemoryStore] = PrivateAttr(default=None)  # noqa: UP045
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Hold on to the objects: Dagster works on copies of the manager, which come and go."""
+        super().model_post_init(context)
+        self._keep = MemoryStore(self.name)
+
+    def make_store(self) -> MemoryStore:
+        """See :meth:`BucketIOManager.make_store`."""
+        return MemoryStore(self.name, self.prefix)
+
+
+def _check_setting(name: str, value: str | None) -> None:
+    if name == "prefix":
+        check_prefix(value)
+    elif name == "layout" and value is not None:
+        check_name("layouts", value)
+    elif value is not None and value != AUTO:
+        check_name("formats", value)

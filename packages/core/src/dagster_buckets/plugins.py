@@ -1,0 +1,182 @@
+"""Plugins: formats, layouts and stores by name, from entry points. The built-ins use them too.
+
+Groups: ``dagster_buckets.formats``, ``dagster_buckets.layouts``, ``dagster_buckets.stores``. Entry
+points are collected once and loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, cast
+
+from dagster_buckets.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    PluginConflictError,
+    UnknownPluginError,
+    UnsupportedTypeError,
+)
+from dagster_buckets.formats.base import Format
+from dagster_buckets.formats.frames import qualified
+from dagster_buckets.layouts.base import Layout
+
+__all__ = [
+    "Kind",
+    "check_name",
+    "format_by_extension",
+    "format_for_type",
+    "get_format",
+    "get_layout",
+    "get_store_class",
+    "names",
+    "refuse_type",
+]
+
+Kind = Literal["formats", "layouts", "stores"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    kind: Kind
+    points: dict[str, list[EntryPoint]]
+
+    def names(self) -> list[str]:
+        return sorted(self.points)
+
+    def load(self, name: str) -> Any:
+        self.check(name)
+        point = self.points[name][0]
+        try:
+            return point.load()
+        except ModuleNotFoundError as error:
+            missing = error.name or str(error)
+            msg = f"{self._one} {name!r} of {_owner(point)} needs the module {missing!r}"
+            hint = f"pip install {_owner(point)} {missing.partition('.')[0]}"
+            raise MissingDependencyError(msg, hint=hint) from error
+        except Exception as error:
+            # An import runs a third party's code, so any exception can come out of it.
+            msg = (
+                f"{self._one} {name!r} ({point.value}) of {_owner(point)} does not import: {error}"
+            )
+            raise ConfigurationError(msg, hint=f"upgrade or uninstall {_owner(point)}") from error
+
+    def check(self, name: str) -> None:
+        found = self.points.get(name, [])
+        if not found:
+            msg = f"there is no {self._one} {name!r}; installed: {', '.join(self.names())}"
+            hint = f"check the spelling, or install the distribution that offers this {self._one}"
+            raise UnknownPluginError(msg, hint=hint)
+        if len(found) > 1:
+            owners = " and ".join(sorted(_owner(point) for point in found))
+            msg = f"{owners} both offer a {self._one} {name!r}"
+            raise PluginConflictError(msg, hint="uninstall one of them")
+
+    @property
+    def _one(self) -> str:
+        return self.kind.removesuffix("s")
+
+
+@cache
+def _registry(kind: Kind) -> _Registry:
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=f"dagster_buckets.{kind}"):
+        same = points.setdefault(point.name, [])
+        # An editable install can list one distribution twice.
+        if all((point.value, _owner(point)) != (p.value, _owner(p)) for p in same):
+            same.append(point)
+    return _Registry(kind, points)
+
+
+def names(kind: Kind) -> list[str]:
+    """The names of all installed plugins of a kind; nothing is loaded."""
+    return _registry(kind).names()
+
+
+def check_name(kind: Kind, name: str) -> None:
+    """Raise the error for an unknown or doubly claimed name without loading anything.
+
+    Raises:
+        UnknownPluginError: No distribution offers it.
+        PluginConflictError: Several do; the message names them.
+    """
+    _registry(kind).check(name)
+
+
+@cache
+def get_format(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        UnknownPluginError, PluginConflictError: See :func:`check_name`.
+        MissingDependencyError: A library that it needs is not installed.
+    """
+    return _made(_registry("formats"), name, Format)
+
+
+@cache
+def get_layout(name: str) -> Layout:
+    """The layout of this name; raises as :func:`get_format`."""
+    return _made(_registry("layouts"), name, Layout)
+
+
+@cache
+def get_store_class(name: str) -> Callable[..., Any]:
+    """The store class for a URI scheme (``s3``, ``gs``, ``file``); raises as :func:`get_format`."""
+    return cast("Callable[..., Any]", _registry("stores").load(name))
+
+
+def format_by_extension(extension: str) -> Format | None:
+    """The format whose objects end like this; ``None`` if no installed one does."""
+    return next((f for f in _formats() if f.extension == extension), None)
+
+
+@cache
+def format_for_type(cls: type) -> Format | None:
+    """The format that ``format="auto"`` writes for a class; ``None`` if nobody claims it.
+
+    The nearest class in the MRO decides, then the special attributes that formats claim.
+
+    Raises:
+        PluginConflictError: Two formats claim the same class.
+    """
+    for base in cls.__mro__[:-1]:
+        claimers = [f for f in _formats() if qualified(base) in f.claims]
+        if len(claimers) > 1:
+            both = " and ".join(sorted(repr(f.name) for f in claimers))
+            msg = f"formats {both} both claim {qualified(base)} for format='auto'"
+            raise PluginConflictError(msg, hint="set format=… on the manager or the asset")
+        if claimers:
+            return claimers[0]
+    special = [f for f in _formats() for c in f.claims if c.startswith("__") and hasattr(cls, c)]
+    return special[0] if special else None
+
+
+def refuse_type(cls: type) -> UnsupportedTypeError:
+    """The error for a value that no format claims."""
+    msg = f"format 'auto' finds no format for {qualified(cls)}"
+    hint = (
+        "return a frame, a str, bytes or plain dicts and lists; or, if everyone who can write the "
+        "bucket may run code here, set the metadata dagster_buckets/format to 'pickle'"
+    )
+    return UnsupportedTypeError(msg, hint=hint)
+
+
+def _formats() -> Iterable[Format]:
+    return (get_format(name) for name in names("formats"))
+
+
+def _made(registry: _Registry, name: str, protocol: Any) -> Any:
+    plugin = registry.load(name)()
+    if not isinstance(plugin, protocol):
+        point = registry.points[name][0]
+        msg = f"{point.value} of {_owner(point)} is not a {protocol.__name__}"
+        hint = f"it lacks a method of dagster_buckets' {protocol.__name__} protocol; upgrade it"
+        raise ConfigurationError(msg, hint=hint)
+    return plugin
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value

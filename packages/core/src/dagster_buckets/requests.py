@@ -1,0 +1,76 @@
+"""Requests: what one ``handle_output`` or ``load_input`` has to do, free of Dagster's contexts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dagster_buckets.address import DEFAULT_DIMENSION, Address
+from dagster_buckets.values import AUTO, OnMissing
+
+__all__ = ["LoadRequest", "Options", "Target", "WriteRequest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What definition metadata says about one value: input before asset, asset before manager.
+
+    Attributes:
+        format: A format's name; ``auto`` if nothing says so.
+        on_missing: ``None`` if nothing says so.
+        partition_name: What the only dimension of a partitions definition is called in keys.
+        shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
+    """
+
+    format: str = AUTO
+    on_missing: OnMissing | None = None
+    partition_name: str = DEFAULT_DIMENSION
+    shape: Literal["value", "partitions"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One value and the partition key that Dagster knows it by (``None`` without partitions)."""
+
+    partition_key: str | None
+    address: Address
+
+    @property
+    def name(self) -> str:
+        """The partition key, or what the address says where there are no partitions."""
+        return str(self.address) if self.partition_key is None else str(self.partition_key)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """What one ``handle_output`` has to write.
+
+    Attributes:
+        targets: One, or as many as the run has partitions, in the order of their definition.
+        annotation: What the producer says that it returns.
+        options: From the definition metadata of the output.
+    """
+
+    targets: tuple[Target, ...]
+    annotation: Any
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What one ``load_input`` has to read.
+
+    Attributes:
+        targets: None to many, in the order of their definition.
+        partitioned: Whether the asset has partitions, however many are asked for.
+        annotation: What the consumer asks for.
+        producer_annotation: What the producer of these very objects says that it returned; known
+            only in the run that wrote them.
+        options: From the definition metadata of the input and of the output that it reads.
+    """
+
+    targets: tuple[Target, ...]
+    partitioned: bool
+    annotation: Any
+    producer_annotation: Any
+    options: Options
