@@ -32,8 +32,9 @@ class AssetAddress:
             empty for an asset without partitions.
 
     Example:
-        >>> AssetAddress.of(["sales", "orders"], {"date": "2024-01-01", "country": "fr"})
-        AssetAddress(path=('sales', 'orders'), partition=(('country', 'fr'), ('date', '2024-01-01')))
+        >>> address = AssetAddress.of(["orders"], {"date": "2024-01-01", "country": "fr"})
+        >>> address.partition
+        (('country', 'fr'), ('date', '2024-01-01'))
     """
 
     path: tuple[str, ...]

@@ -7,11 +7,12 @@ The only module that reads Dagster's contexts. On the load path nothing depends 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 from dagster import InputContext, OutputContext
 from dagster._core.errors import DagsterInvariantViolationError
+from dagster_shared.check import CheckError
 
 from dagster_buckets.address import AssetAddress, OpAddress
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
@@ -119,7 +120,7 @@ def _ordered(
     if len(keys) < 2 or definition is None:  # noqa: PLR2004
         return list(keys)
     if isinstance(definition, dg.TimeWindowPartitionsDefinition):
-        return sorted(keys, key=lambda key: definition.start_time_for_partition_key(key))
+        return sorted(keys, key=definition.start_time_for_partition_key)
     wanted = {str(key): key for key in keys}
     everything = definition.get_partition_keys(dynamic_partitions_store=instance)
     ordered = [wanted.pop(str(key)) for key in everything if str(key) in wanted]
@@ -129,17 +130,11 @@ def _ordered(
 def _op_address(context: OutputContext) -> OpAddress:
     try:
         run_id, step_key, name, *mapped = context.get_identifier()
-    except (dg.DagsterError, _check_error()) as error:
+    except (dg.DagsterError, CheckError) as error:
         msg = f"the output has no run, step or name to be stored by: {error}"
         hint = "give build_output_context an asset_key, or a run_id, step_key and name"
         raise ConfigurationError(msg, hint=hint) from error
     return OpAddress(run_id, step_key, name, mapped[0] if mapped else None)
-
-
-def _check_error() -> type[Exception]:
-    from dagster_shared.check import CheckError
-
-    return CheckError
 
 
 def _annotation(context: InputContext | OutputContext) -> Any:
@@ -161,10 +156,11 @@ def _producer_annotation(context: InputContext, keys: Sequence[str]) -> Any:
     except DagsterInvariantViolationError:
         this_run = None
     try:
-        # A step that a re-execution skipped was run by its parent, perhaps by other code.
-        if this_run is None or upstream.run_id != this_run:
-            return None
-        return upstream.dagster_type.typing_type
+        # A step that a re-execution skipped was run by its parent, perhaps by other code; and
+        # another manager, with other settings, may write what this one reads.
+        written_here = this_run is not None and upstream.run_id == this_run
+        written_here = written_here and upstream.resource_config == context.resource_config
+        return upstream.dagster_type.typing_type if written_here else None
     except DagsterInvariantViolationError:
         return None
 
@@ -213,7 +209,7 @@ def _options(*sources: Mapping[str, Any] | None) -> Options:
             wanted = " or ".join(repr(choice) for choice in choices) if choices else "a string"
             msg = f"the metadata {_NAMESPACE}{name} must be {wanted}, not {value!r}"
             raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
-    return Options(**cast("dict[str, Any]", merged))
+    return Options(**merged)
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

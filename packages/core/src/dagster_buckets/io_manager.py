@@ -1,4 +1,4 @@
-"""The I/O manager: joins contexts, the value store and metadata to Dagster. Holds no logic of its own."""
+"""The I/O manager: joins contexts, values and metadata to Dagster. No logic of its own."""
 
 from __future__ import annotations
 

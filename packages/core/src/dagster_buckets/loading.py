@@ -89,7 +89,7 @@ def load(
     uris = tuple(values.store.uri(o.item[1].key) for o in present if o.item[1])
     if joined and present:
         located = [o.item[1] for o in present if o.item[1]]
-        value = values.concat(located, [o.result for o in present], joined)
+        value = values.concat(located, [o.result for o in present if o.result], joined)
     elif len(targets) == 1:
         value = _one(request, shape, present[0].result if present else None, missing, on_missing)
     else:

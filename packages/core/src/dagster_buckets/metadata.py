@@ -61,10 +61,11 @@ def describe_load(context: InputContext, loaded: Loaded) -> None:
     """Log what was read and, as a warning, what was missing. Nothing is skipped silently."""
     if loaded.missing:
         context.log.warning(
-            f"{len(loaded.missing)} missing, left out or loaded as None by on_missing: "
-            f"{', '.join(loaded.missing[:20])}{' …' if len(loaded.missing) > 20 else ''}"  # noqa: PLR2004
+            "not stored, so on_missing left them out or gave None: %s", _some(loaded.missing, 20)
         )
-    for uri in loaded.uris[:3]:
-        context.log.debug(f"read {uri}")
-    if len(loaded.uris) > 3:  # noqa: PLR2004
-        context.log.debug(f"read {len(loaded.uris)} objects in all")
+    context.log.debug("read %s", _some(loaded.uris, 3))
+
+
+def _some(names: Sequence[str], limit: int) -> str:
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -113,13 +113,13 @@ def get_format(name: str) -> Format:
         UnknownPluginError, PluginConflictError: See :func:`check_name`.
         MissingDependencyError: A library that it needs is not installed.
     """
-    return _made(_registry("formats"), name, Format)
+    return cast("Format", _made(_registry("formats"), name, Format))
 
 
 @cache
 def get_layout(name: str) -> Layout:
     """The layout of this name; raises as :func:`get_format`."""
-    return _made(_registry("layouts"), name, Layout)
+    return cast("Layout", _made(_registry("layouts"), name, Layout))
 
 
 @cache

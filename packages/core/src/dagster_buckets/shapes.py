@@ -99,8 +99,13 @@ def judge_single(shape: Shape, key: str, value: Any, wanted: str | None) -> Any:
         return value
     outer: type = dict if shape.kind == "mapping" else list
     fits_item = _fits(value, shape.item)
-    fits_outer = isinstance(value, outer) and all(
-        _fits(item, shape.item) for item in (value.values() if isinstance(value, dict) else value)
+    fits_outer = (
+        isinstance(value, dict | list)
+        and isinstance(value, outer)
+        and all(
+            _fits(item, shape.item)
+            for item in (value.values() if isinstance(value, dict) else value)
+        )
     )
     if fits_item and fits_outer:
         spelled = "dict[str, …]" if outer is dict else "list[…]"

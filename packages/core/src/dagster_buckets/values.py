@@ -221,13 +221,13 @@ class ValueStore:
         uris = sorted(info.uri for _, info in candidates)
         with concerning(str(address), uris[0]):
             if len(candidates) > 1:
-                msg = f"{' and '.join(uris)} are equally new, so either can be the value"
-                hint = "name the right one with the metadata dagster_buckets/format, or delete the other"
+                msg = f"{' and '.join(uris)} are equally new"
+                hint = "name one in the metadata dagster_buckets/format, or delete the other"
                 raise ConfigurationError(msg, hint=hint)
             extension, info = candidates[0]
             chosen = format_by_extension(extension)
             if chosen is None:
-                msg = f"no installed format reads {info.uri}; installed: {', '.join(names('formats'))}"
+                msg = f"no installed format ({', '.join(names('formats'))}) reads {info.uri}"
                 hint = "install the plugin that wrote it, or delete it if it is not a value"
                 raise ConfigurationError(msg, hint=hint)
             return Located(address, info.key, chosen)
@@ -249,7 +249,7 @@ class ValueStore:
 
 
 def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None:
-    """The format to use: the named one, or the one that claims the annotation's class or ``cls``."""
+    """The format to use: the named one, or that which claims the annotation's class or ``cls``."""
     if name != AUTO:
         return get_format(name)
     declared = item_class(annotation)

@@ -54,7 +54,7 @@ def _by_partition(request: WriteRequest, value: Any) -> Mapping[str, Any]:
     with concerning(asset_of(request.targets[0].address)):
         hint = "return dict[partition_key, value], with exactly the run's partition keys"
         if not isinstance(value, Mapping):
-            msg = f"the run has {len(expected)} partitions, but its value is one {type(value).__name__}"
+            msg = f"the run has {len(expected)} partitions, its value is a {type(value).__name__}"
             raise PartitionError(msg, hint=hint)
         by_key = {str(key): item for key, item in value.items()}
         missing = [key for key in expected if key not in by_key]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dagster_buckets.errors import DecodeError
 from dagster_buckets.formats.base import Description
@@ -51,7 +52,7 @@ class ArrowIPCFormat:
         """Rows and columns, from the batches' headers."""
         import pyarrow as pa
 
-        with pa.ipc.open_file(file) as reader:
+        with pa.ipc.open_file(cast("io.IOBase", file)) as reader:
             rows = sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
             return Description(rows, columns_of(reader.schema))
 

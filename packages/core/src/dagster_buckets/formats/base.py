@@ -1,4 +1,4 @@
-"""The format protocol: values to bytes and back, and the powers that some formats have beyond it."""
+"""The format protocol: values to bytes and back, and the powers that some formats add."""
 
 from __future__ import annotations
 

@@ -13,20 +13,20 @@ from dagster_buckets.objects import Body, Payload
 __all__ = ["JSONFormat"]
 
 _PLAIN = (dict, list, str, int, float, bool, type(None))
-_HINT = (
-    "convert it to dicts with string keys, lists, strings and numbers, or choose format='pickle'"
-)
+_HINT = "convert it to dicts with string keys, lists, str and numbers, or choose format='pickle'"
 
 
 @dataclass(frozen=True, slots=True)
 class JSONFormat:
-    """Values that JSON holds exactly; what it would change silently (tuples, keys that are no
-    strings) is refused. NaN and the infinities are written as Python's ``json`` writes them.
+    """Values that JSON holds exactly: what it would change silently is refused.
+
+    Refused are tuples and keys that are no strings. NaN and the infinities are written as Python's
+    ``json`` writes them.
 
     Example:
         >>> JSONFormat().encode({"rows": 3}).joined()
         b'{"rows": 3}'
-    """  # noqa: D205
+    """
 
     name: str = "json"
     extension: str = "json"

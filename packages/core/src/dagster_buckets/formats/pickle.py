@@ -15,13 +15,15 @@ __all__ = ["PickleFormat"]
 
 @dataclass(frozen=True, slots=True)
 class PickleFormat:
-    """Any picklable value. Loading runs code that the object names: trust everyone who can write
-    the bucket, or do not use it.
+    r"""Any picklable value.
+
+    Loading runs code that the object names: trust everyone who can write the bucket, or do not
+    use it.
 
     Example:
         >>> PickleFormat().encode({1, 2}).joined()[:2]
-        b'\\x80\\x05'
-    """  # noqa: D205
+        b'\x80\x05'
+    """
 
     name: str = "pickle"
     extension: str = "pickle"
@@ -34,9 +36,7 @@ class PickleFormat:
             return Body.of(pickle.dumps(value, protocol=5))
         except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
             msg = f"{qualified(type(value))} cannot be pickled: {error}"
-            raise EncodeError(
-                msg, hint="define the class at module level, or return data"
-            ) from error
+            raise EncodeError(msg, hint="define the class in a module") from error
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:  # noqa: ARG002
         """See :class:`~dagster_buckets.formats.base.Format`; ``as_type`` is left to Dagster."""

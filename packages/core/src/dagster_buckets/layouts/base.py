@@ -15,7 +15,7 @@ class Layout(Protocol):
     """A pure, injective mapping of addresses to keys relative to the store's prefix.
 
     Two different addresses never get one key, no key is a folder of another, and no key holds
-    ``.``, ``..`` or empty components. ``LayoutConformance`` in ``dagster_buckets.testing`` checks it.
+    ``.``, ``..`` or empty components: ``LayoutConformance`` in ``dagster_buckets.testing`` checks.
     """
 
     @property

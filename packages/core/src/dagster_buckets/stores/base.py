@@ -21,9 +21,9 @@ KEY_LIMIT = 1024
 class ObjectStore(Protocol):
     """One bucket (or folder) and a prefix in it. Keys are relative to that prefix.
 
-    A store makes no request and opens no file when it is constructed, may be used from many threads at
-    once, and can be pickled into another process, where it connects anew. Its ``repr`` holds no
-    secret. ``StoreConformance`` in ``dagster_buckets.testing`` checks all of this.
+    A store makes no request and opens no file when it is constructed, may be used from many
+    threads at once, and can be pickled into another process, where it connects anew. Its ``repr``
+    holds no secret. ``StoreConformance`` in ``dagster_buckets.testing`` checks all of this.
 
     Every method raises only the errors of :mod:`dagster_buckets.errors`, among them
     :class:`~dagster_buckets.errors.AccessDeniedError`,

@@ -290,7 +290,7 @@ class StoreConformance:
         ]  # fmt: skip
         assert [info.key for info in store.scan("a/")] == ["a/1.bin", "a/1.txt", "a/sub/4.bin"]
         assert [info.key for info in store.scan("a/1.")] == ["a/1.bin", "a/1.txt"]
-        assert [info.key for info in store.scan("a")][0] == "a-b/3.bin"
+        assert next(info.key for info in store.scan("a")) == "a-b/3.bin"
         assert list(store.scan("nothing/here")) == []
         (info,) = store.scan("b/")
         assert (info.size, info.uri) == (7, store.uri("b/2.bin"))
