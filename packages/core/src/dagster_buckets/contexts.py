@@ -160,9 +160,10 @@ def _producer_annotation(context: InputContext, keys: Sequence[str]) -> Any:
         # another manager, with other settings, may write what this one reads.
         written_here = this_run is not None and upstream.run_id == this_run
         written_here = written_here and upstream.resource_config == context.resource_config
-        return upstream.dagster_type.typing_type if written_here else None
+        annotation = upstream.dagster_type.typing_type
     except DagsterInvariantViolationError:
         return None
+    return annotation if written_here else None
 
 
 def _partitions_def(

@@ -25,7 +25,7 @@ class ArrowIPCFormat:
 
     Example:
         >>> import pyarrow as pa
-        >>> ArrowIPCFormat().encode(pa.table({"n": [1, 2]})).joined()[:6].tobytes()
+        >>> bytes(ArrowIPCFormat().encode(pa.table({"n": [1, 2]})).joined()[:6])
         b'ARROW1'
     """
 

@@ -35,6 +35,8 @@ FRAME_CLAIMS = (
     "__arrow_c_stream__",
 )
 
+_POLARS = "polars.dataframe.frame.DataFrame"
+
 #: Schema metadata that remembers the class that was written.
 _KEY = b"dagster-buckets"
 
@@ -64,6 +66,8 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
         elif _is(cls, "pandas.DataFrame", "pandas.core.frame.DataFrame"):
             _refuse_odd_columns(value)
             table = pa.Table.from_pandas(value)
+        elif _is(cls, _POLARS):
+            table = _polars_to_arrow(value)
         elif hasattr(value, "__arrow_c_stream__"):
             table = pa.table(value)
         else:
@@ -75,7 +79,9 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
         hint = "give every column one type that Arrow knows, or choose format='pickle'"
         raise EncodeError(msg, hint=hint) from error
     _refuse_duplicates(table.column_names)
-    note = json.dumps({"class": qualified(cls)}).encode()
+    # Of a subclass the frame that it is: nothing else can be made again.
+    known = next((name for base in cls.__mro__ if (name := qualified(base)) in _CONVERTERS), "")
+    note = json.dumps({"class": known or qualified(cls)}).encode()
     return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: note})
 
 
@@ -161,6 +167,14 @@ def _to_pandas(table: pa.Table) -> Any:
     if not isinstance(frame, pd.DataFrame):  # pragma: no cover - Arrow always gives a frame
         raise TypeError(qualified(type(frame)))
     return frame
+
+
+def _polars_to_arrow(frame: Any) -> pa.Table:
+    import polars as pl
+
+    # Polars' own string views would come back as such, and Arrow can neither sort nor join them.
+    table: pa.Table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return table
 
 
 def _to_polars(table: pa.Table) -> Any:

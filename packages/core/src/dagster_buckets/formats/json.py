@@ -42,7 +42,12 @@ class JSONFormat:
             msg = f"format 'json' does not write {qualified(type(value))}"
             raise UnsupportedTypeError(msg, hint=_HINT)
         _refuse_inexact(value)
-        text = json.dumps(value, ensure_ascii=False)
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except (ValueError, RecursionError) as error:
+            # A value that holds itself, an integer of over 4,300 digits, 100,000 levels.
+            msg = f"JSON cannot hold this {qualified(type(value))}: {error}"
+            raise EncodeError(msg, hint=_HINT) from error
         try:
             return Body.of(text.encode())
         except UnicodeEncodeError:
@@ -54,7 +59,7 @@ class JSONFormat:
         uri = payload.info.uri
         try:
             value = json.loads(bytes(payload.data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"{uri} is not valid JSON: {error}"
             raise DecodeError(msg, uri=uri, hint="materialize it again") from error
         if as_type is float and type(value) is int:
@@ -68,8 +73,13 @@ class JSONFormat:
 def _refuse_inexact(root: Any) -> None:
     # A loop, because a recursion ends at values nested 1,000 deep. Paths name what is wrong.
     pending: list[tuple[str, Any]] = [("$", root)]
+    # Each container once, or a value that holds itself would never end.
+    seen: set[int] = set()
     while pending:
         path, value = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):

@@ -32,7 +32,7 @@ class ParquetFormat:
 
     Example:
         >>> import pyarrow as pa
-        >>> ParquetFormat().encode(pa.table({"n": [1, 2]})).joined()[:4]
+        >>> bytes(ParquetFormat().encode(pa.table({"n": [1, 2]})).joined()[:4])
         b'PAR1'
     """
 
