@@ -1,0 +1,228 @@
+"""The S3 store: objects in a bucket of Amazon S3, or of a server that speaks its protocol."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
+
+from dagster_buckets.errors import (
+    IntegrityError,
+    InvalidKeyError,
+)
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.stores.base import check_key, check_prefix
+
+from dagster_buckets_s3.clients import Clients, Options, Settings
+from dagster_buckets_s3.errors import code_of, not_s3
+from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, first_part
+from dagster_buckets_s3.uploads import short
+from dagster_buckets_s3.writer import Write, matching
+
+if TYPE_CHECKING:
+    from obstore import Attributes, ObjectMeta
+
+__all__ = ["S3Store"]
+
+_READS = 2
+_DELETED_AT_ONCE = 1000
+
+
+class S3Store:
+    """A bucket as a store: every write is all or nothing, every full read is verified.
+
+    One request writes or reads an object of up to 16 MiB; larger ones travel in parts of 16 MiB,
+    twelve at a time. Nothing is imported, looked up or connected until the first use. Credentials,
+    region and endpoint are found as boto3 finds them; what is given here wins.
+
+    ``if_match`` compares ETags, which on S3 are equal for equal bytes: a value that changed and
+    changed back cannot be told from one that never changed. Streams hold up to 156 GiB.
+
+    Args:
+        bucket: Its name.
+        prefix: Put before every key.
+        **options: Endpoint, credentials, retries and time limits; see
+            :class:`~dagster_buckets_s3.clients.Options`.
+
+    Raises:
+        ConfigurationError: The bucket's name or the endpoint cannot be right.
+        InvalidKeyError: The prefix cannot be one.
+
+    Example:
+        >>> store = S3Store("lake", "prod", region_name="eu-west-1")
+        >>> store.uri("a/data.parquet")
+        's3://lake/prod/a/data.parquet'
+    """
+
+    def __init__(self, bucket: str, prefix: str | None = None, **options: Unpack[Options]) -> None:
+        self._settings = Settings(bucket, **options)
+        self.prefix = check_prefix(prefix)
+        self._clients = Clients(self._settings)
+
+    @classmethod
+    def from_uri(cls, uri: str, **options: Unpack[Options]) -> S3Store:
+        """The store of ``s3://bucket/prefix``."""
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        return cls(bucket, prefix, **options)
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket."""
+        return self._settings.bucket
+
+    @property
+    def settings(self) -> Settings:
+        """What was given; its ``repr`` holds no secret."""
+        return self._settings
+
+    def __repr__(self) -> str:
+        shown = {"prefix": self.prefix, "endpoint_url": self._settings.endpoint_url}
+        shown |= {"region_name": self._settings.region_name}
+        extra = "".join(f", {name}={value!r}" for name, value in shown.items() if value)
+        return f"S3Store({self.bucket!r}{extra})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": asdict(self._settings), "prefix": self.prefix}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._settings = Settings(**state["settings"])
+        self.prefix = state["prefix"]
+        self._clients = Clients(self._settings)
+
+    def close(self) -> None:
+        """Close the connections; the next use makes new ones."""
+        self._clients.close()
+
+    def put(
+        self,
+        key: str,
+        body: Body,
+        *,
+        header: Header | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        path = self._path(key)
+        # Before the stream is touched: without credentials it need not begin.
+        clients = self._clients.get()
+        body = short(body)
+        write = Write(
+            settings=self._settings,
+            clients=clients,
+            path=path,
+            uri=self.uri(key),
+            header=body.seal(header),
+            condition={"IfNoneMatch": "*"} if if_absent else matching(if_match),
+            find=lambda: self.head(key),
+        )
+        etag, size = write.send(body)
+        return ObjectInfo(key, write.uri, size, etag, datetime.now(UTC), write.header)
+
+    def get(self, key: str) -> Payload:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        for _ in range(_READS - 1):
+            try:
+                return self._read(key).verify()
+            except (IntegrityError, ChangedError):
+                continue
+        return self._read(key).verify()
+
+    def open(self, key: str) -> BinaryIO:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`.
+
+        Small reads are joined into requests of 1 MiB.
+        """
+        info = self.head(key)
+        version = Version(
+            self._clients.get().reading, self._path(key), info.uri, info.etag, info.size
+        )
+        return cast("BinaryIO", io.BufferedReader(ObjectReader(version), 1024 * 1024))
+
+    def head(self, key: str) -> ObjectInfo:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        import obstore
+
+        path = self._path(key)
+        with self._clients.calling(self.uri(key)) as clients:
+            try:
+                answer = obstore.get(clients.reading, path, options={"head": True})
+            except Exception as error:
+                if code_of(error) not in {"400", "401", "403", "404"}:
+                    raise
+                # Answers to HEAD have no body, so no code: a missing bucket looks like a
+                # missing object. Those to GET have one.
+                answer = obstore.get(clients.reading, path, options={"range": (0, 1)})
+            return self._info(key, answer.meta, answer.attributes)
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`.
+
+        The order is the server's: that of the keys on S3, but not on SeaweedFS (folder by folder)
+        and S3's directory buckets. Keys that
+        :func:`~dagster_buckets.stores.base.check_key` refuses, such as the ``folder/`` that S3's
+        console creates, are not listed.
+        """
+        # boto3: obstore takes whole folders only, and stops at a foreign key that holds `//`.
+        base = f"{self.prefix}/" if self.prefix else ""
+        place = f"s3://{self.bucket}/{base}{prefix}"
+        with self._clients.calling(place) as clients:
+            pages = clients.control.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=base + prefix):
+                if "IsTruncated" not in page:
+                    raise not_s3(place)
+                for entry in page.get("Contents", []):
+                    key = entry["Key"].removeprefix(base)
+                    try:
+                        uri = self.uri(key)
+                    except InvalidKeyError:
+                        continue
+                    yield ObjectInfo(
+                        key, uri, entry["Size"], entry.get("ETag", ""), entry["LastModified"]
+                    )
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        import obstore
+
+        paths = [self._path(key) for key in keys]
+        for start in range(0, len(paths), _DELETED_AT_ONCE):
+            batch = paths[start : start + _DELETED_AT_ONCE]
+            with self._clients.calling(f"s3://{self.bucket}/{batch[0]}") as clients:
+                obstore.delete(clients.writing, batch)
+
+    def uri(self, key: str) -> str:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        return f"s3://{self.bucket}/{self._path(key)}"
+
+    def _path(self, key: str) -> str:
+        return check_key(key, prefix=self.prefix)
+
+    def _read(self, key: str) -> Payload:
+        path = self._path(key)
+        with self._clients.calling(self.uri(key)) as clients:
+            first = first_part(clients.reading, path)
+            info = self._info(key, first.meta, first.attributes)
+            start = memoryview(first.bytes())
+        if info.size <= PART or len(start) != PART:
+            return Payload(start, info)
+        data = bytearray(info.size)
+        target = memoryview(data)
+        target[:PART] = start
+        del start
+        Version(clients.reading, path, info.uri, info.etag, info.size).fill(target[PART:], PART)
+        return Payload(data, info)
+
+    def _info(self, key: str, meta: ObjectMeta, attributes: Attributes) -> ObjectInfo:
+        if not meta["e_tag"]:
+            raise not_s3(self.uri(key))
+        return ObjectInfo(
+            key=key,
+            uri=self.uri(key),
+            size=meta["size"],
+            etag=meta["e_tag"],
+            modified=meta["last_modified"],
+            header=Header.from_attributes(cast("Mapping[str, str]", attributes)),
+        )

@@ -1,0 +1,170 @@
+"""Writing: one call of ``put``, by one request or in parts, and what its answers mean."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dagster_buckets.errors import ObjectExistsError, ObjectNotFoundError
+from dagster_buckets.objects import Body, Header, ObjectInfo
+
+from dagster_buckets_s3.clients import Connections, Settings
+from dagster_buckets_s3.errors import CONFLICTS, REPLAYED, cause_of, code_of
+from dagster_buckets_s3.reader import PARALLEL, PART
+from dagster_buckets_s3.uploads import Feed, conditional_upload, part_size
+
+if TYPE_CHECKING:
+    from obstore import Attributes, PutMode
+
+__all__ = ["Write", "matching"]
+
+
+def matching(etag: str | None) -> dict[str, str]:
+    """The condition that the version with this ETag is in place; none for ``None``."""
+    return {} if etag is None else {"IfMatch": etag}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of one object.
+
+    Attributes:
+        settings: The store's.
+        clients: The store's.
+        path: The key with its prefix.
+        uri: For errors.
+        header: Sealed.
+        condition: ``IfNoneMatch``, ``IfMatch`` or nothing, as boto3 names them.
+        find: Describes the object that is there.
+    """
+
+    settings: Settings
+    clients: Connections
+    path: str
+    uri: str
+    header: Header
+    condition: Mapping[str, str]
+    find: Callable[[], ObjectInfo]
+
+    def send(self, body: Body) -> tuple[str, int]:
+        """Write the body; return its ETag and size."""
+        if body.size is not None and body.size <= PART:
+            with self.clients.translated(self.uri):
+                return self._whole(body)
+        return self._parts(body)
+
+    def _whole(self, body: Body) -> tuple[str, int]:
+        import obstore
+
+        data = memoryview(body.joined()).cast("B")
+        mode: PutMode = "overwrite"
+        if self.condition:
+            match = self.condition.get("IfMatch")
+            mode = "create" if match is None else {"e_tag": match}
+        attributes: Attributes = {**self.header.to_attributes()}
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = obstore.put(
+                    self.clients.writing,
+                    self.path,
+                    data,
+                    attributes=attributes,
+                    mode=mode,
+                    use_multipart=False,
+                )
+            except Exception as error:
+                if found := self._own(error):
+                    return found.etag, found.size
+                again = REPLAYED | {"unreachable"} if self.condition else REPLAYED
+                if code_of(error) not in again or attempt >= self.settings.max_attempts:
+                    raise
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter
+            else:
+                return answer["e_tag"] or "", data.nbytes
+
+    def _parts(self, body: Body) -> tuple[str, int]:
+        if self.condition:
+            self._check()
+        size = part_size(body.size)
+        feed = Feed(body, size, exact=bool(self.condition))
+        with self.clients.translated(self.uri):
+            etag = self._uploaded(feed, size)
+        if feed.failure is not None:
+            # Here, where nothing wraps it: it is the caller's own.
+            raise feed.failure
+        return etag, feed.size
+
+    def _uploaded(self, feed: Feed, size: int) -> str:
+        """The ETag; ``""`` where the feed failed, whatever the clients made of that."""
+        import obstore
+
+        attributes: Attributes = {**self.header.to_attributes()}
+        try:
+            if self.condition:
+                place = {"Bucket": self.clients.bucket, "Key": self.path}
+                metadata = self.header.to_attributes()
+                return conditional_upload(
+                    self.clients.control, place, feed, metadata, self.condition
+                )
+            answer = obstore.put(
+                self.clients.writing,
+                self.path,
+                feed,
+                attributes=attributes,
+                use_multipart=True,
+                chunk_size=size,
+                max_concurrency=PARALLEL,
+            )
+        except Exception as error:
+            if feed.failure is not None:
+                return ""
+            found = self._own(error)
+            if found is None:
+                raise
+            return found.etag
+        return answer["e_tag"] or ""
+
+    def _own(self, error: Exception) -> ObjectInfo | None:
+        """Our own object, if it was written although the answer says otherwise.
+
+        The answer to a write can get lost; it is then sent again and meets the object that it has
+        just written. Only the write id can tell.
+
+        Raises:
+            ObjectExistsError: The object is another's.
+        """
+        code = code_of(error)
+        conflict = bool(self.condition) and code in CONFLICTS
+        lost = code == "NoSuchUpload" or (bool(self.condition) and code == "unreachable")
+        if not conflict and not lost:
+            return None
+        found = self._found()
+        if found and found.header and found.header.write_id == self.header.write_id:
+            return found
+        if conflict:
+            raise self._conflict(found) from cause_of(error)
+        return None
+
+    def _check(self) -> None:
+        """Refuse a hopeless write before all its parts are uploaded."""
+        found = self._found()
+        if (found.etag if found else None) != self.condition.get("IfMatch"):
+            raise self._conflict(found)
+
+    def _found(self) -> ObjectInfo | None:
+        try:
+            return self.find()
+        except ObjectNotFoundError:
+            return None
+
+    def _conflict(self, found: ObjectInfo | None) -> ObjectExistsError:
+        state = "does not exist"
+        if found is not None:
+            state = "has another version" if "IfMatch" in self.condition else "exists"
+        msg = f"{self.uri} {state}"
+        return ObjectExistsError(msg, uri=self.uri, hint="read it and decide again")
