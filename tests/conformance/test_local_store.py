@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -187,7 +188,7 @@ def test_errors_of_the_disk(  # noqa: PLR0913, PLR0917 - one table
 
 
 def test_an_error_of_the_callers_stream_is_not_translated(store: LocalStore, root: Path) -> None:
-    def stream():
+    def stream() -> Iterator[bytes]:
         yield b"x"
         raise PermissionError(13, "the caller's own")
 
@@ -198,9 +199,9 @@ def test_an_error_of_the_callers_stream_is_not_translated(store: LocalStore, roo
 
 
 def test_nobody_else_reads_an_unfinished_file(store: LocalStore, root: Path) -> None:
-    modes = []
+    modes: list[int] = []
 
-    def stream():
+    def stream() -> Iterator[bytes]:
         yield b"x"
         modes.extend(stat.S_IMODE(p.stat().st_mode) for p in root.rglob("*") if p.is_file())
         assert list(store.scan()) == []
@@ -220,7 +221,7 @@ import os, signal, sys
 from dagster_buckets.objects import Body
 from dagster_buckets_local.store import LocalStore
 
-def stream():
+def stream() -> Iterator[bytes]:
     yield b"new" * 100_000
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -248,7 +249,7 @@ def test_killed_writer(store: LocalStore, root: Path) -> None:
 def test_sweep_spares_a_writer_that_still_runs(store: LocalStore) -> None:
     swept = []
 
-    def stream():
+    def stream() -> Iterator[bytes]:
         yield b"x"
         swept.append(store.sweep(timedelta(seconds=-10)))
         yield b"y"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from dagster_buckets.objects import Body, Header, digest_of
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_s3.store import S3Store
 
-from tests.servers import Request, Stub, stub_server
+from tests.servers import Answer, Request, Stub, stub_server
 
 CANARY = "canary7f3a9SECRET"
 KEYS: dict[str, Any] = {
@@ -91,7 +91,7 @@ class RawS3(RawObjects):
     bucket: str
 
     def read(self, key: str) -> bytes:
-        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def write(self, key: str, data: bytes) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
@@ -158,7 +158,7 @@ def test_from_uri() -> None:
 def test_one_request_per_put_and_per_get(stub: Stub, stubbed: S3Store) -> None:
     stored: dict[str, Any] = {}
 
-    def answer(request: Request):
+    def answer(request: Request) -> Answer:
         if request.method == "PUT":
             stored.update(body=request.body, headers=request.headers)
             return 200, {"ETag": '"e1"'}, b""
@@ -182,7 +182,9 @@ def test_one_request_per_put_and_per_get(stub: Stub, stubbed: S3Store) -> None:
     assert got.info.header == put.header
     stub.requests.clear()
     # A stream that ends within a part is sent like a buffer, with its digest.
-    assert stubbed.put("x", Body(iter([b"a", b"b"]))).header.digest == digest_of([b"ab"])
+    header = stubbed.put("x", Body(iter([b"a", b"b"]))).header
+    assert header is not None
+    assert header.digest == digest_of([b"ab"])
     assert [r.method for r in stub.requests] == ["PUT"]
     for kind in ({"if_absent": True}, {"if_match": '"e1"'}):
         stub.requests.clear()
@@ -288,7 +290,7 @@ def test_refusals(  # noqa: PLR0913, PLR0917 - one table
 ) -> None:
     # What S3 quotes in such answers must not reach a log.
     stub.refuse(status, code, **{"Token-0": CANARY, "StringToSign": CANARY})
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: stubbed.get("x"), lambda: stubbed.head("x"), lambda: stubbed.put("x", Body.of(b"1")),
         lambda: stubbed.put("x", Body.of(b"1"), if_absent=True), lambda: list(stubbed.scan()),
         lambda: stubbed.delete(["x"]), lambda: stubbed.put("x", Body.of(bytes(17 * MIB))),
@@ -335,7 +337,7 @@ def test_refused_deletion(stub: Stub, stubbed: S3Store) -> None:
 def test_broken_download_goes_on_where_it_broke(stub: Stub, stubbed: S3Store) -> None:
     meta = {"ETag": '"e"', "last-modified": "Tue, 24 Nov 2026 12:35:10 GMT"}
 
-    def answer(request: Request):
+    def answer(request: Request) -> Answer:
         if len(stub.requests) == 1:
             return (
                 206,
@@ -351,7 +353,7 @@ def test_broken_download_goes_on_where_it_broke(stub: Stub, stubbed: S3Store) ->
 
 
 def test_bucket_of_another_region(stub: Stub, stubbed: S3Store) -> None:
-    def answer(request: Request):
+    def answer(request: Request) -> Answer:
         return (
             301,
             {"x-amz-bucket-region": "eu-west-3"},
@@ -436,7 +438,7 @@ def test_dead_endpoint() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     store = S3Store("lake", endpoint_url=f"http://127.0.0.1:{port}", **KEYS)
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: store.get("x"),
         lambda: store.put("x", Body.of(b"1")),
         lambda: store.put("x", Body.of(b"1"), if_absent=True),
@@ -464,7 +466,7 @@ def test_own_write_with_a_lost_answer_is_success(
 ) -> None:
     stored: dict[str, str] = {}
 
-    def answer(request: Request):
+    def answer(request: Request) -> Answer | None:
         if request.method == "PUT" and not stored:
             stored.update({k: v for k, v in request.headers.items() if k.startswith("x-amz-meta-")})
             return (503, {}, b"") if lost == "503" else None
@@ -507,7 +509,7 @@ def test_damaged_download_is_read_again(stub: Stub, stubbed: S3Store) -> None:
     }
     bodies = [b"0123456780", b"0123456789"]
 
-    def answer(request: Request):
+    def answer(request: Request) -> Answer:
         more = {
             "ETag": '"e"',
             "content-range": "bytes 0-9/10",
@@ -524,7 +526,7 @@ def test_damaged_download_is_read_again(stub: Stub, stubbed: S3Store) -> None:
 
 
 def uploads(client: Any, bucket: str) -> list[Any]:
-    return client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return list(client.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
 
 
 def test_failed_streams_leave_no_upload(store: S3Store, client: Any, bucket: str) -> None:
@@ -533,13 +535,14 @@ def test_failed_streams_leave_no_upload(store: S3Store, client: Any, bucket: str
 
     own = OwnError(2, "the caller's own")
 
-    def breaks():
+    def breaks() -> Iterator[bytes]:
         for _ in range(40):
             yield bytes(MIB)
         raise own
 
     etag = store.put("x", Body.of(b"old")).etag
-    for condition in ({}, {"if_match": etag}):
+    conditions: list[dict[str, Any]] = [{}, {"if_match": etag}]
+    for condition in conditions:
         with pytest.raises(OwnError) as caught:
             store.put("x", Body(breaks()), **condition)
         assert caught.value is own
@@ -551,7 +554,7 @@ def test_failed_streams_leave_no_upload(store: S3Store, client: Any, bucket: str
 def test_stream_that_uses_one_buffer_again(store: S3Store) -> None:
     buffer = bytearray(MIB)
 
-    def stream():
+    def stream() -> Iterator[bytearray]:
         for number in range(40):
             buffer[:] = bytes([number]) * MIB
             yield buffer
