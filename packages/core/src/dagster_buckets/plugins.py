@@ -145,13 +145,23 @@ def format_for_type(cls: type) -> Format | None:
     for base in cls.__mro__[:-1]:
         claimers = [f for f in _formats() if qualified(base) in f.claims]
         if len(claimers) > 1:
-            both = " and ".join(sorted(repr(f.name) for f in claimers))
-            msg = f"formats {both} both claim {qualified(base)} for format='auto'"
-            raise PluginConflictError(msg, hint="set format=… on the manager or the asset")
+            raise _claimed_twice(claimers, qualified(base))
         if claimers:
             return claimers[0]
-    special = [f for f in _formats() for c in f.claims if c.startswith("__") and hasattr(cls, c)]
+    special = [f for f in _formats() if any(_has(cls, claim) for claim in f.claims)]
+    if len(special) > 1:
+        raise _claimed_twice(special, qualified(cls))
     return special[0] if special else None
+
+
+def _has(cls: type, claim: str) -> bool:
+    return claim.startswith("__") and hasattr(cls, claim)
+
+
+def _claimed_twice(claimers: list[Format], claimed: str) -> PluginConflictError:
+    both = " and ".join(sorted(repr(f.name) for f in claimers))
+    msg = f"formats {both} both claim {claimed} for format='auto'"
+    return PluginConflictError(msg, hint="set format=… on the manager or the asset")
 
 
 def refuse_type(cls: type) -> UnsupportedTypeError:

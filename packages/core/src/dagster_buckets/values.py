@@ -7,7 +7,8 @@ and back. The I/O manager adds Dagster's contexts before it and metadata after i
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,7 +101,7 @@ class ValueStore:
             FormatError: The value does not fit; nothing was written.
             StoreError: The store failed; the old value is still there.
         """
-        with concerning(str(address)):
+        with self._about([address]):
             chosen = choose_format(format_name, annotation, type(value))
             if chosen is None:
                 raise refuse_type(type(value))
@@ -155,13 +156,16 @@ class ValueStore:
         """Where each value lies; ``None`` where a listing shows that there is none.
 
         No request if the format is known from its name or the producer's annotation (the object
-        may then be missing all the same), otherwise one listing.
+        may then be missing all the same), otherwise one listing for each asset.
 
         Raises:
             ConfigurationError: Two objects of one address are equally new, or the newest is in
                 a format that is not installed.
         """
-        known = choose_format(format_name, annotation, None)
+        with self._about(addresses):
+            return self._locate(addresses, choose_format(format_name, annotation, None))
+
+    def _locate(self, addresses: Sequence[Address], known: Format | None) -> list[Located | None]:
         if known is not None:
             return [
                 Located(address, self.layout.key(address, known.extension), known)
@@ -169,13 +173,14 @@ class ValueStore:
             ]
         stems = {self.layout.stem(address): address for address in addresses}
         found: dict[Address, list[tuple[str, ObjectInfo]]] = {a: [] for a in addresses}
-        for info in self.store.scan(self._listing_prefix(addresses)):
-            # The stem ends where the extension begins, and no extension holds a "/".
-            slash = info.key.rfind("/") + 1
-            end = info.key.find(".", slash) + 1
-            address = stems.get(info.key[:end])
-            if address is not None:
-                found[address].append((info.key[end:], info))
+        for prefix in self._listing_prefixes(addresses):
+            for info in self.store.scan(prefix):
+                # The stem ends where the extension begins, and no extension holds a "/".
+                slash = info.key.rfind("/") + 1
+                end = info.key.find(".", slash) + 1
+                address = stems.get(info.key[:end])
+                if address is not None:
+                    found[address].append((info.key[end:], info))
         return [self._newest(address, found[address]) for address in addresses]
 
     def concat(self, located: Sequence[Located], payloads: Sequence[Payload], as_type: type) -> Any:
@@ -207,11 +212,33 @@ class ValueStore:
             return False
         return True
 
-    def _listing_prefix(self, addresses: Sequence[Address]) -> str:
+    def _listing_prefixes(self, addresses: Sequence[Address]) -> list[str]:
+        if len(addresses) == 1:
+            return [self.layout.stem(addresses[0])]
+        kept: list[str] = []
+        folders = {
+            self.layout.folder(a.path) if isinstance(a, AssetAddress) else self.layout.stem(a)
+            for a in addresses
+        }
+        for folder in sorted(folders):
+            # Of an asset below another, the listing of the upper one has it all.
+            if not kept or not folder.startswith(kept[-1]):
+                kept.append(folder)
+        return kept
+
+    @contextmanager
+    def _about(self, addresses: Sequence[Address]) -> Iterator[None]:
+        """Name the value and, while its format is not known yet, all objects that it may be."""
         first = addresses[0]
-        if len(addresses) == 1 or not isinstance(first, AssetAddress):
-            return self.layout.stem(first)
-        return self.layout.folder(first.path)
+        subject = str(first) if len(addresses) == 1 else asset_of(first)
+        # Its own block, because an address can be one that the store cannot hold.
+        with concerning(subject):
+            uri = self._somewhere(first) if len(addresses) == 1 else None
+            with concerning(subject, uri):
+                yield
+
+    def _somewhere(self, address: Address) -> str:
+        return self.store.uri(self.layout.key(address, "x"))[: -len("x")] + "*"
 
     def _newest(self, address: Address, found: list[tuple[str, ObjectInfo]]) -> Located | None:
         if not found:
@@ -234,8 +261,7 @@ class ValueStore:
 
     def nothing_stored(self, address: Address, at: Located | None = None) -> ObjectNotFoundError:
         """The error for a value that is not there; lists its siblings to say what is."""
-        stem = self.store.uri(self.layout.key(address, "x"))[: -len("x")]
-        uri = self.store.uri(at.key) if at else f"{stem}*"
+        uri = self.store.uri(at.key) if at else self._somewhere(address)
         others = self.store.scan(self.layout.stem(address)) if at else iter(())
         other = next((info.uri for info in others if info.key != at.key), None) if at else None
         msg = f"nothing is stored for {address}"

@@ -10,7 +10,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
+from dagster_buckets.errors import (
+    DecodeError,
+    EncodeError,
+    MissingDependencyError,
+    UnsupportedTypeError,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,17 +95,21 @@ def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
 
     Raises:
         UnsupportedTypeError: No conversion to that class is known.
+        MissingDependencyError: The library of that class is not installed.
     """
-    import pyarrow as pa
-
-    convert = _converter(as_type) if as_type is not None else _converter_of_writer(table)
-    if convert is None:
+    if as_type is not None and _converter(as_type) is None:
         msg = f"{uri} holds a table, which cannot be loaded as {_spell(as_type)}"
         hint = "ask for pandas.DataFrame, polars.DataFrame, pyarrow.Table or numpy.ndarray"
         raise UnsupportedTypeError(msg, uri=uri, hint=hint)
     try:
+        convert = (as_type and _converter(as_type)) or _converter_of_writer(table)
         return convert(table)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+    except ModuleNotFoundError as error:
+        msg = f"{uri} cannot be loaded as {_spell(as_type)} without the module {error.name!r}"
+        hint = f"pip install {error.name}, or load it as pyarrow.Table"
+        raise MissingDependencyError(msg, uri=uri, hint=hint) from error
+    except Exception as error:
+        # Each library reads the schema's notes with code of its own, and fails in ways of its own.
         msg = f"{uri} cannot be loaded as {_spell(as_type)}: {error}"
         raise DecodeError(msg, uri=uri, hint="load it as pyarrow.Table and convert it") from error
 

@@ -84,7 +84,7 @@ class ParquetFormat:
         try:
             source = pa.BufferReader(pa.py_buffer(payload.data))
             return pq.ParquetFile(source, page_checksum_verification=True).read()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             msg = f"{payload.info.uri} is not a readable Parquet file: {error}"
             hint = "materialize it again, or name the format it has in dagster_buckets/format"
             raise DecodeError(msg, uri=payload.info.uri, hint=hint) from error

@@ -84,7 +84,7 @@ class HiveLayout:
             return None
         try:
             address = _parse_run(folder) if folder[0] == _RUNS else _parse_asset(folder)
-        except (UnicodeDecodeError, ConfigurationError):
+        except (UnicodeError, ConfigurationError):
             return None
         # A key that anybody else wrote may decode to an address whose own key is another one.
         if address is None or self.stem(address) + extension != key:

@@ -1,0 +1,185 @@
+"""The checks of the project. `python3 run.py test` runs them; so does a nox of your own."""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+import nox.project
+
+ROOT = Path(__file__).resolve().parent
+BIN = ROOT / ".venv" / "bin"
+WHEELS = ROOT / ".nox" / "wheels"
+CONSTRAINTS = ROOT / "constraints.txt"
+CONSTRAINTS_HEAD = """\
+# The version of every package that tests, demo and tools install, for Python 3.11 to 3.14.
+# `nox -s constraints` adds what is missing; `nox -s constraints -- --upgrade` renews all of it.
+"""
+PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==")
+PACKAGES = ("core", "local", "s3", "gcs")
+SOURCES = [f"packages/{name}/src" for name in PACKAGES]
+READMES = ["README.md", *(f"packages/{name}/README.md" for name in PACKAGES)]
+# Dagster and the servers take memory: more than four workers gain little.
+WORKERS = str(min(os.cpu_count() or 1, 4))
+
+nox.options.sessions = ["lint", "types", "imports", "unit", "conformance", "integration"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = True
+
+
+def tool(session: nox.Session, name: str, *args: str) -> None:
+    """Runs a tool of `.venv`, the one environment that most sessions share."""
+    session.run(sys.executable, "run.py", "install", external=True, log=False)
+    session.run(str(BIN / name), *args, external=True)
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+    tool(session, "pytest", "-n", WORKERS, *args, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Style and formatting, with ruff."""
+    tool(session, "ruff", "check")
+    tool(session, "ruff", "format", "--check")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Types of the sources and the tests, with mypy in strict mode."""
+    tool(session, "mypy")
+
+
+@nox.session(venv_backend="none")
+def imports(session: nox.Session) -> None:
+    """Which module may import which: the contracts in pyproject.toml."""
+    tool(session, "lint-imports")
+
+
+@nox.session(venv_backend="none")
+def unit(session: nox.Session) -> None:
+    """Tests without a network, and the examples in docstrings and README files."""
+    pytest(session, "--doctest-glob=*.md", "tests/unit", *SOURCES, *READMES)
+
+
+@nox.session(venv_backend="none")
+def conformance(session: nox.Session) -> None:
+    """What each store, format and layout promises, for every registered one."""
+    pytest(session, "tests/conformance")
+
+
+@nox.session(venv_backend="none")
+def integration(session: nox.Session) -> None:
+    """Real Dagster runs against servers that the tests start and stop."""
+    pytest(session, "tests/integration")
+
+
+@nox.session(venv_backend="none")
+def wheels(session: nox.Session) -> None:
+    """Builds every source distribution, and from each of them its wheel, into .nox/wheels."""
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    tool(
+        session,
+        "uv",
+        "build",
+        "--quiet",
+        "--all-packages",
+        "--out-dir",
+        str(WHEELS),
+        "--build-constraints",
+        str(CONSTRAINTS),
+    )
+
+
+@nox.session(requires=["wheels"])
+@nox.parametrize("name", [*PACKAGES, "meta"], ids=[*PACKAGES, "meta"])
+def packaging(session: nox.Session, name: str) -> None:
+    """Each wheel alone in a fresh environment, its siblings from the wheels built here."""
+    distribution = "dagster-buckets" if name == "meta" else f"dagster-buckets-{name}"
+    wheel = next(WHEELS.glob(f"{distribution.replace('-', '_')}-[0-9]*.whl"))
+    wanted = f"{distribution}[s3] @ {wheel.as_uri()}" if name == "meta" else str(wheel)
+    tool(
+        session,
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        session.virtualenv.location,
+        "--find-links",
+        str(WHEELS),
+        "--constraint",
+        str(CONSTRAINTS),
+        wanted,
+    )
+    # Isolated: nothing in the checkout can stand in for what the wheel lacks.
+    session.run("python", "-I", "tests/packaging/check_wheel.py", distribution, str(wheel))
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Unit and conformance tests at the oldest versions that the packages say they work with."""
+    # Direct dependencies go down to their bounds; the test tools stay as constraints.txt has them.
+    group = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+    names = {re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in group}
+    pins = CONSTRAINTS.read_text("utf-8").splitlines()
+    kept = [pin for pin in pins if (match := PIN.match(pin)) and match["name"] in names]
+    tools = Path(session.create_tmp(), "tools.txt")
+    tools.write_text("\n".join([*kept, ""]), encoding="utf-8")
+    tool(
+        session,
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        session.virtualenv.location,
+        "--resolution",
+        "lowest-direct",
+        "--constraint",
+        str(tools),
+        "--build-constraints",
+        str(CONSTRAINTS),
+        ".[all]",
+        *(f"packages/{name}" for name in PACKAGES),
+        "--group",
+        "test",
+    )
+    tool(session, "uv", "pip", "list", "--python", session.virtualenv.location)
+    session.run("pytest", "-n", WORKERS, "tests/unit", "tests/conformance", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def constraints(session: nox.Session) -> None:
+    """Renews constraints.txt; with `-- --upgrade` everything moves to its newest version."""
+    folder = Path(session.create_tmp())
+    tools = folder / "tools.txt"
+    tools.write_text("hatchling\nnox\nuv\n", encoding="utf-8")
+    # uv keeps the versions that it finds in its output file.
+    compiled = Path(shutil.copy(CONSTRAINTS, folder))
+    tool(
+        session,
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--no-emit-index-url",
+        "--no-annotate",
+        "--no-header",
+        "--all-extras",
+        *(f"--group={name}" for name in ("test", "types", "lint", "imports")),
+        "--output-file",
+        str(compiled),
+        *session.posargs,
+        "pyproject.toml",
+        *(f"packages/{name}/pyproject.toml" for name in PACKAGES),
+        str(tools),
+    )
+    # Our own distributions are in it as paths; only versions are kept.
+    pins = [line for line in compiled.read_text("utf-8").splitlines() if PIN.match(line)]
+    CONSTRAINTS.write_text(CONSTRAINTS_HEAD + "\n".join([*pins, ""]), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""Hypothesis strategies: hostile names and addresses, plain values, small tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from dagster_buckets.address import DEFAULT_DIMENSION, Address, AssetAddress, OpAddress
+
+__all__ = [
+    "HOSTILE_NAMES",
+    "addresses",
+    "arrow_tables",
+    "asset_addresses",
+    "extensions",
+    "hostile_text",
+    "json_values",
+    "op_addresses",
+]
+
+#: Names that were mistaken for something else somewhere, and names of our own.
+HOSTILE_NAMES = (
+    "", ".", "..", "...", "/", "//", "a/", "/a", "a/b", "../a", "a/../b", "./a", "\\", "a\\b",
+    "%", "%%", "%2F", "%2f", "%252F", "a%2Fb", "=", "a=b", "a=", "=b", ":", "a:b", "a|b", "~",
+    "~a", " ", "a b", " a", "a ", "+", "?", "#", "&", "*", "'", '"', "a", "A", "b", "ab", "AB",
+    "é", "e\u0301", "\u212b", "\u00c5", "ﬁ", "日本", "\U0001f600", "\u200b", "\ufeff",
+    "data", "data.", "data.parquet", "data.json", ".runs", ".runs/x", "runs", "partition",
+    "partition=x", "partition=", "__HIVE_DEFAULT_PARTITION__", "2024-01-01-00:00", "CON", "nul",
+    "a.b", "a.", ".a", "1.5", "-", "_", "[", "]", "double[two]", "\n", "\t", "\0", "\x7f",
+    "x" * 200, "x" * 201, "x" * 255, "x" * 1000, "x" * 999 + "y", "é" * 33, "é" * 34, "é" * 500,
+    "x" * 198 + "é", "." * 300, "%" * 67, "/" * 100,
+)  # fmt: skip
+
+
+def hostile_text() -> SearchStrategy[str]:
+    """Text that tests a naming scheme: special names, their joins, and any other Unicode.
+
+    Without lone surrogates, which no object key can carry. The alphabet is small often enough for
+    two independent draws to be nearly equal.
+    """
+    special = st.sampled_from(HOSTILE_NAMES)
+    short = st.text(alphabet="aAb/.%=~2F-_", max_size=6)
+    anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    joined = st.builds("{}{}{}".format, special, st.sampled_from("/.=%~|"), special)
+    return st.one_of(special, short, anything, joined)
+
+
+def asset_addresses() -> SearchStrategy[AssetAddress]:
+    """Assets, without partitions, with one dimension (named or not), or with several."""
+    names = hostile_text()
+    dimensions = st.one_of(st.sampled_from([DEFAULT_DIMENSION, "a", "date", "region"]), names)
+    partitions = st.one_of(
+        st.none(), names, st.dictionaries(dimensions, names, min_size=1, max_size=3)
+    )
+    return st.builds(AssetAddress.of, st.lists(names, min_size=1, max_size=4), partitions)
+
+
+def op_addresses() -> SearchStrategy[OpAddress]:
+    """Outputs of ops, with and without a mapping key."""
+    names = hostile_text()
+    return st.builds(OpAddress, names, names, names, st.none() | names)
+
+
+def addresses() -> SearchStrategy[Address]:
+    """Assets, their partitions, and outputs of ops."""
+    return st.one_of(asset_addresses(), op_addresses())
+
+
+def extensions() -> SearchStrategy[str]:
+    """Extensions that a format may have."""
+    return st.one_of(
+        st.sampled_from(["parquet", "json", "txt", "bin", "x", "tar.gz", "data", "data.x"]),
+        st.from_regex(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,4})?", fullmatch=True),
+    )
+
+
+def json_values() -> SearchStrategy[Any]:
+    """Plain values that JSON holds exactly; no NaN, which equals nothing."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(st.characters()),
+        hostile_text(),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4), st.dictionaries(hostile_text(), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+
+
+_COLUMN_TYPES: tuple[tuple[pa.DataType, SearchStrategy[Any]], ...] = (
+    (pa.int8(), st.integers(-(2**7), 2**7 - 1)),
+    (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    (pa.uint32(), st.integers(0, 2**32 - 1)),
+    (pa.float64(), st.floats(allow_nan=False)),
+    (pa.float32(), st.floats(width=32, allow_nan=False)),
+    (pa.bool_(), st.booleans()),
+    (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
+    (pa.binary(), st.binary(max_size=8)),
+    (pa.timestamp("us", tz="UTC"), st.integers(-(2**50), 2**50)),
+    (pa.date32(), st.integers(-10_000, 50_000)),
+    (pa.list_(pa.int64()), st.lists(st.integers(-5, 5), max_size=3)),
+    (pa.struct([pa.field("s", pa.string())]), st.fixed_dictionaries({"s": st.just("v")})),
+    (pa.null(), st.none()),
+)
+
+
+@st.composite
+def arrow_tables(draw: st.DrawFn, *, max_rows: int = 6) -> pa.Table:
+    """Small tables over the common types, nulls included; also without rows."""
+    rows = draw(st.integers(0, max_rows))
+    columns = draw(st.lists(st.sampled_from(_COLUMN_TYPES), min_size=1, max_size=4))
+    names = draw(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6),
+            min_size=len(columns),
+            max_size=len(columns),
+            unique=True,
+        )
+    )
+    arrays = [
+        pa.array(
+            draw(st.lists(st.none() | values, min_size=rows, max_size=rows)),
+            type=data_type,
+            from_pandas=False,
+        )
+        for data_type, values in columns
+    ]
+    return pa.table(arrays, names=names)

@@ -1,0 +1,134 @@
+"""The bucket: the requests about its objects, by their full keys. It knows no prefix, no header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from dagster_buckets.errors import BucketsError
+
+from dagster_buckets_gcs.client import Answer, Client, Request
+from dagster_buckets_gcs.errors import (
+    bucket_missing,
+    object_missing,
+    refusal,
+    translated,
+    what_is_missing,
+)
+from dagster_buckets_gcs.login import Settings
+
+__all__ = ["MISSING", "Bucket"]
+
+#: The status that is either about an object or about the bucket.
+MISSING = 404
+
+
+class Bucket:
+    """One bucket behind one client. What it raises names the URI it is given.
+
+    Args:
+        name: The bucket's name.
+        settings: How to reach it.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.client = Client(settings)
+        #: Whether an emulator turned out not to offer the XML interface.
+        self.reads_json = False
+
+    def send(self, request: Request, uri: str) -> Answer:
+        """Send one request; its answer may be a refusal."""
+        with translated(uri):
+            return self.client.send(request)
+
+    def list_page(self, params: dict[str, str], uri: str) -> dict[str, Any]:
+        """One page of the listing."""
+        answer = self.send(Request("GET", self._objects, params), uri)
+        if answer.status == MISSING:
+            raise bucket_missing(self.name, uri)
+        if not answer.ok:
+            raise refusal(answer, uri)
+        return answer.json()
+
+    def resource(self, full: str, uri: str) -> dict[str, Any]:
+        """The JSON description of an object."""
+        answer = self.send(Request("GET", self._object(full)), uri)
+        if not answer.ok:
+            raise self.error(answer, uri)
+        return answer.json()
+
+    def download(
+        self,
+        full: str,
+        uri: str,
+        *,
+        generation: str | None = None,
+        span: tuple[int, int] | None = None,
+    ) -> Answer:
+        """The bytes, with all that is known about them in the headers of the same answer.
+
+        Args:
+            full: The full key.
+            uri: For errors.
+            generation: Of this version only; a missing one is answered with 404.
+            span: The first byte and the one after the last; ``None`` for all.
+        """
+        # Gzipped objects come as they are stored, so that size and checksum fit.
+        headers = {"Accept-Encoding": "gzip"}
+        if span:
+            headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
+        params = {"generation": generation} if generation else {}
+        if not self.reads_json:
+            # Google's XML interface, because its JSON one leaves out the user metadata.
+            path = f"/{quote(self.name, safe='')}/{quote(full, safe='/')}"
+            answer = self.send(Request("GET", path, params, headers), uri)
+            if answer.status != MISSING or what_is_missing(answer) != "unknown":
+                return answer
+        # Emulators offer the XML interface on some host names only, and say 404 on others.
+        path = f"/download{self._object(full)}"
+        answer = self.send(Request("GET", path, params | {"alt": "media"}, headers), uri)
+        self.reads_json = self.reads_json or answer.ok
+        return answer
+
+    def delete(self, objects: Sequence[tuple[str, str]]) -> None:
+        """Delete objects, given as full keys and URIs, side by side; missing ones are fine."""
+        requests = [Request("DELETE", self._object(full)) for full, _ in objects]
+        with translated(objects[0][1]):
+            answers = self.client.send_all(requests)
+        gone = None
+        for (_, uri), answer in zip(objects, answers, strict=True):
+            if isinstance(answer, BaseException):
+                with translated(uri):
+                    raise answer
+            if answer.status == MISSING:
+                gone = gone or (answer, uri)
+            elif not answer.ok:
+                raise refusal(answer, uri)
+        if gone and self._is_missing(*gone):
+            raise bucket_missing(self.name, gone[1])
+
+    def error(self, answer: Answer, uri: str) -> BucketsError:
+        """The error that an answer about an object stands for."""
+        if answer.status != MISSING:
+            return refusal(answer, uri)
+        if self._is_missing(answer, uri):
+            return bucket_missing(self.name, uri)
+        return object_missing(uri)
+
+    def _is_missing(self, answer: Answer, uri: str) -> bool:
+        """Whether a 404 is about the bucket itself."""
+        what = what_is_missing(answer)
+        if what == "unknown":
+            # A listing, because the roles for objects do not allow to look at the bucket itself.
+            listing = Request("GET", self._objects, {"maxResults": "1", "fields": "kind"})
+            return self.send(listing, uri).status == MISSING
+        return what == "bucket"
+
+    @property
+    def _objects(self) -> str:
+        return f"/storage/v1/b/{quote(self.name, safe='')}/o"
+
+    def _object(self, full: str) -> str:
+        return f"{self._objects}/{quote(full, safe='')}"

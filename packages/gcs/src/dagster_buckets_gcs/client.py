@@ -1,0 +1,240 @@
+"""The client: gcsfs' session, credentials and loop thread, with our own retries and deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import threading
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster_buckets.objects import Buffer
+
+from dagster_buckets_gcs.errors import TRANSIENT
+from dagster_buckets_gcs.login import Settings, open_files
+
+__all__ = ["Answer", "Client", "Request"]
+
+_FIRST_WAIT = 0.1
+_LONGEST_WAIT = 4.0
+#: Slices that are handed to the socket; larger ones hold up the loop that all stores share.
+_SLICE = 256 * 1024
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request that can be sent again.
+
+    Attributes:
+        method: The HTTP verb.
+        path: From the host's root and percent-encoded, or an absolute URL that Google gave.
+        params: The query.
+        headers: Beside those of the credentials.
+        body: The bytes, not joined; ``()`` for none.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: tuple[Buffer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status.
+
+    Attributes:
+        status: The HTTP status; a transient one only when the retries are used up.
+        headers: Case-insensitive.
+        body: All of it, as stored: never decompressed.
+        attempts: How often it was sent.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int = 1
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+# A thread of the parent may hold the lock at the moment of the fork and is not there to free it.
+_lock = threading.Lock()
+_left_behind: list[Any] = []
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Client:
+    """Sends requests from any thread; connects at first use and anew in each process.
+
+    Safe under a running event loop: the requests run on gcsfs' own loop thread.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._opened: tuple[int, Any] | None = None
+
+    def send(self, request: Request) -> Answer:
+        """Send one request; transient failures are repeated within the deadline."""
+        (answer,) = self.send_all([request])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def send_all(self, requests: Sequence[Request]) -> list[Answer | BaseException]:
+        """Send requests side by side. Answers and failures come in the order of the requests."""
+        from fsspec.asyn import sync
+
+        files = self._filesystem()
+        # Here and not on the loop thread, where it would hold up the requests of every store.
+        files.credentials.maybe_refresh()
+
+        async def all_of_them() -> list[Answer | BaseException]:
+            gate = asyncio.Semaphore(_AT_ONCE)
+
+            async def one(request: Request) -> Answer:
+                async with gate:
+                    return await self._persist(files, request)
+
+            return await asyncio.gather(*map(one, requests), return_exceptions=True)
+
+        answers: list[Answer | BaseException] = sync(files.loop, all_of_them)
+        return answers
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with _lock:
+            opened, self._opened = self._opened, None
+        if opened and opened[0] == os.getpid():
+            _close(opened[1].loop, opened[1].session, opened[0])
+
+    def _filesystem(self) -> Any:
+        opened = self._opened
+        if opened and opened[0] == os.getpid():
+            return opened[1]
+        with _lock:
+            if self._opened and self._opened[0] == os.getpid():
+                return self._opened[1]
+            if self._opened:
+                # The parent's sockets: not ours to close, and closing would reach its event loop.
+                _left_behind.append(self._opened[1])
+            self._opened = (os.getpid(), open_files(self.settings))
+            return self._opened[1]
+
+    async def _persist(self, files: Any, request: Request) -> Answer:
+        """One request with its retries: the last answer, or the last failure raised."""
+        import aiohttp
+
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.settings.deadline
+        attempt = 0
+        while True:
+            attempt += 1
+            # What is left bounds the silences of the last attempt, but not a transfer that flows.
+            left = max(1.0, end - loop.time())
+            failure: Exception | None = None
+            answer: Answer | None = None
+            try:
+                answer = await self._once(files, request, left, attempt)
+            except aiohttp.ClientConnectorCertificateError:
+                raise
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as exc:
+                failure = exc
+            except (TimeoutError, ConnectionError) as exc:
+                failure = exc
+            if answer is not None and answer.status not in TRANSIENT:
+                return answer
+            wait = _wait(attempt, answer)
+            if attempt >= self.settings.max_attempts or loop.time() + wait >= end:
+                if answer is None:
+                    assert failure is not None  # noqa: S101 - one of the two is set
+                    raise failure
+                return answer
+            await asyncio.sleep(wait)
+
+    async def _once(self, files: Any, request: Request, left: float, attempt: int) -> Answer:
+        import aiohttp
+        from yarl import URL
+
+        session = await _session(files)
+        size = sum(memoryview(buffer).nbytes for buffer in request.body)
+        # Metadata must come as it is, and a gzipped object must not be unpacked on the way.
+        headers = {"Accept-Encoding": "identity", "Content-Length": str(size), **request.headers}
+        if request.method == "GET":
+            del headers["Content-Length"]
+        path = request.path
+        url = URL(path if "://" in path else f"{files._location}{path}", encoded=True)  # noqa: SLF001
+        async with session.request(
+            request.method,
+            url.update_query(request.params) if request.params else url,
+            headers=files._get_headers(headers),  # noqa: SLF001
+            # aiohttp warns of large bytes objects; a generator sends them without a copy.
+            data=_slices(request.body) if size else None,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=min(self.settings.connect_timeout, left),
+                sock_read=min(self.settings.read_timeout, left),
+            ),
+        ) as response:
+            return Answer(response.status, response.headers, await response.read(), attempt)
+
+
+async def _slices(buffers: tuple[Buffer, ...]) -> AsyncIterator[memoryview]:
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        for start in range(0, view.nbytes, _SLICE):
+            yield view[start : start + _SLICE]
+
+
+def _wait(attempt: int, answer: Answer | None) -> float:
+    asked = answer.headers.get("Retry-After", "") if answer else ""
+    longest: float = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1))
+    own = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    return max(own, float(asked)) if asked.isdigit() else own
+
+
+async def _session(files: Any) -> Any:
+    if files.session is None:
+        session = await files._set_session()  # noqa: SLF001
+        if not hasattr(files, "_dagster_buckets_closes"):
+            # Runs before gcsfs' own finalizer, which creates a task from the wrong thread.
+            files._dagster_buckets_closes = weakref.finalize(  # noqa: SLF001
+                files, _close, files.loop, session, os.getpid()
+            )
+    return files.session
+
+
+def _close(loop: asyncio.AbstractEventLoop, session: Any, pid: int) -> None:
+    if session is None or session.closed or pid != os.getpid() or not loop.is_running():
+        return
+    try:
+        on_loop = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        on_loop = False
+    closing = asyncio.run_coroutine_threadsafe(session.close(), loop)
+    if not on_loop:
+        # Waiting on the loop's own thread, where a collection may run, would never end.
+        closing.result(timeout=1)

@@ -1,0 +1,266 @@
+"""The GCS store: objects of one Google Cloud Storage bucket under one prefix."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from dagster_buckets.errors import (
+    ConfigurationError,
+    IntegrityError,
+    InvalidKeyError,
+    ObjectNotFoundError,
+    StoreUnavailableError,
+)
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.stores.base import check_key, check_prefix
+
+from dagster_buckets_gcs.bucket import MISSING, Bucket
+from dagster_buckets_gcs.client import Answer, Request
+from dagster_buckets_gcs.describe import header_in, info_of_download, info_of_resource, stored_crc
+from dagster_buckets_gcs.errors import (
+    bucket_missing,
+    conflict,
+    refusal,
+)
+from dagster_buckets_gcs.login import Settings
+from dagster_buckets_gcs.reader import open_ranges
+from dagster_buckets_gcs.upload import (
+    Target,
+    checksum,
+    cut,
+    encoded,
+    upload_at_once,
+    upload_in_session,
+)
+
+__all__ = ["GCSStore"]
+
+_PRECONDITION_FAILED = 412
+_LISTED = "items(name,size,generation,updated),nextPageToken"
+
+
+class GCSStore:
+    """Objects of a Google Cloud Storage bucket, all or nothing and verified.
+
+    An object up to 16 MiB is one request to write and one to read. Its ETag here is its
+    generation number. Bytes are checked on every full read, those of streamed values too, because
+    Google keeps a CRC-32C of every object.
+
+    Args:
+        bucket: The bucket's name.
+        prefix: Put before every key.
+        project: The project for gcsfs; objects need none.
+        token: As in gcsfs: ``"google_default"``, ``"cloud"``, ``"anon"``, the path of a key file,
+            its content as a dict or JSON text, an access token, or google-auth credentials.
+            ``None`` stands for Google's application default credentials, and for ``"anon"``
+            where the endpoint is an emulator.
+        endpoint_url: Another server than Google's, ``http://host:port``. Beats the environment
+            variable ``STORAGE_EMULATOR_HOST``.
+        max_attempts: How often one request is sent at most.
+        connect_timeout: Seconds to connect.
+        read_timeout: Seconds of silence after which a request counts as lost.
+        deadline: Seconds after which a failing request is not sent again.
+
+    Example:
+        >>> store = GCSStore("lake", "prod")
+        >>> store.uri("sales/data.parquet")
+        'gs://lake/prod/sales/data.parquet'
+    """
+
+    def __init__(  # noqa: PLR0913 - each is an option with a name
+        self,
+        bucket: str,
+        prefix: str | None = None,
+        *,
+        project: str | None = None,
+        token: Any = None,
+        endpoint_url: str | None = None,
+        max_attempts: int = 8,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 10.0,
+        deadline: float = 20.0,
+    ) -> None:
+        if not bucket or "/" in bucket:
+            msg = f"{bucket!r} cannot be a bucket"
+            raise ConfigurationError(msg, hint="give the name alone, without 'gs://' or a folder")
+        self.bucket = bucket
+        self.prefix = check_prefix(prefix)
+        self._bucket = Bucket(
+            bucket,
+            Settings(
+                project=project,
+                token=token,
+                endpoint_url=endpoint_url,
+                max_attempts=max_attempts,
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                deadline=deadline,
+            ),
+        )
+
+    @classmethod
+    def from_uri(cls, uri: str, **options: Any) -> GCSStore:
+        """The store of ``gs://bucket/prefix``."""
+        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        return cls(bucket, prefix, **options)
+
+    def __repr__(self) -> str:
+        endpoint = self._bucket.client.settings.endpoint_url
+        at = f", endpoint_url={endpoint!r}" if endpoint else ""
+        return f"GCSStore({self.bucket!r}, prefix={self.prefix!r}{at})"
+
+    def __getstate__(self) -> tuple[str, str, Settings]:
+        return self.bucket, self.prefix, self._bucket.client.settings
+
+    def __setstate__(self, state: tuple[str, str, Settings]) -> None:
+        self.bucket, self.prefix, settings = state
+        self._bucket = Bucket(self.bucket, settings)
+
+    def close(self) -> None:
+        """Close the connections now rather than with the last reference; a later use reconnects."""
+        self._bucket.client.close()
+
+    def put(
+        self,
+        key: str,
+        body: Body,
+        *,
+        header: Header | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        full, uri = check_key(key, prefix=self.prefix), self.uri(key)
+        if if_match is not None and (if_absent or not if_match.isdigit() or int(if_match) == 0):
+            # No generation: Google would refuse the request, or take 0 for "create only".
+            raise conflict(uri, if_absent=if_absent)
+        sealed = body.seal(header)
+        target = Target(
+            bucket=self.bucket,
+            name=full,
+            attributes=sealed.to_attributes(),
+            generation="0" if if_absent else if_match,
+            boundary=sealed.write_id or "",
+        )
+
+        def send(request: Request) -> Answer:
+            return self._bucket.send(request, uri)
+
+        parts = cut(body)
+        start = list(itertools.islice(parts, 2))
+        if len(start) > 1:
+            answer, size, crc = upload_in_session(send, target, itertools.chain(start, parts), uri)
+        else:
+            part = start[0] if start else ()
+            answer = upload_at_once(send, target, part)
+            size, crc = sum(memoryview(b).nbytes for b in part), checksum(part)
+        if answer.ok:
+            resource = answer.json()
+        else:
+            resource = self._landed(answer, key, sealed, if_absent=if_absent)
+        if (int(resource["size"]), resource.get("crc32c", encoded(crc))) != (size, encoded(crc)):
+            msg = f"{uri} was stored with other bytes than were sent"
+            raise IntegrityError(msg, uri=uri, hint="the stored object is damaged: write it again")
+        return info_of_resource(key, uri, resource)
+
+    def get(self, key: str) -> Payload:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        try:
+            return self._read(key)
+        except IntegrityError:
+            return self._read(key)
+
+    def open(self, key: str) -> BinaryIO:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        full, info = check_key(key, prefix=self.prefix), self.head(key)
+
+        def fetch(start: int, stop: int) -> bytes:
+            for _ in range(2):
+                answer = self._bucket.download(
+                    full, info.uri, generation=info.etag, span=(start, stop)
+                )
+                if answer.status == MISSING:
+                    msg = f"{info.uri} was replaced or deleted while it was read"
+                    raise StoreUnavailableError(msg, uri=info.uri, hint="read it again")
+                if not answer.ok:
+                    raise refusal(answer, info.uri)
+                if len(answer.body) == stop - start:
+                    return answer.body
+            msg = f"{info.uri}: bytes {start} to {stop} came as {len(answer.body)} bytes"
+            raise IntegrityError(msg, uri=info.uri, hint="the server cuts its answers")
+
+        return open_ranges(info.size, fetch)
+
+    def head(self, key: str) -> ObjectInfo:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        return info_of_resource(key, self.uri(key), self._resource(key))
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        base = f"{self.prefix}/" if self.prefix else ""
+        uri = f"gs://{self.bucket}/{base}{prefix}"
+        params = {"prefix": base + prefix, "fields": _LISTED}
+        while True:
+            page = self._bucket.list_page(params, uri)
+            for item in page.get("items", []):
+                try:
+                    key = item["name"].removeprefix(base)
+                    yield info_of_resource(key, self.uri(key), item)
+                except InvalidKeyError:
+                    # Markers that consoles leave for empty folders ("a/"); no key can name them.
+                    continue
+            if not page.get("nextPageToken"):
+                return
+            params["pageToken"] = page["nextPageToken"]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        wanted = [(check_key(key, prefix=self.prefix), self.uri(key)) for key in keys]
+        if wanted:
+            self._bucket.delete(wanted)
+
+    def uri(self, key: str) -> str:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        return f"gs://{self.bucket}/{check_key(key, prefix=self.prefix)}"
+
+    def _resource(self, key: str) -> dict[str, Any]:
+        return self._bucket.resource(check_key(key, prefix=self.prefix), self.uri(key))
+
+    def _read(self, key: str) -> Payload:
+        uri = self.uri(key)
+        answer = self._bucket.download(check_key(key, prefix=self.prefix), uri)
+        if not answer.ok:
+            raise self._bucket.error(answer, uri)
+        info = info_of_download(key, uri, answer)
+        if info.header is None and self._bucket.reads_json:
+            # An emulator that may keep the metadata out of downloads: one more request.
+            info = replace(info, header=self.head(key).header)
+        payload = Payload(answer.body, info).verify()
+        stored = stored_crc(answer.headers)
+        found = encoded(checksum([answer.body])) if stored else None
+        if found != stored:
+            msg = f"{uri} came with the CRC-32C {found}, but Google stores {stored}"
+            raise IntegrityError(msg, uri=uri, hint="it was damaged on its way, twice: read again")
+        return payload
+
+    def _landed(
+        self, answer: Answer, key: str, sealed: Header, *, if_absent: bool
+    ) -> dict[str, Any]:
+        """What a refused upload stored nevertheless: an earlier try whose answer got lost."""
+        uri = self.uri(key)
+        lost = answer.status in {MISSING, 410} and answer.attempts > 1
+        if answer.status == MISSING and not lost:
+            raise bucket_missing(self.bucket, uri)
+        if answer.status != _PRECONDITION_FAILED and not lost:
+            raise refusal(answer, uri)
+        try:
+            resource = self._resource(key)
+        except ObjectNotFoundError:
+            resource = {}
+        found = header_in(resource)
+        if found is None or found.write_id != sealed.write_id:
+            raise refusal(answer, uri) if lost else conflict(uri, if_absent=if_absent)
+        return resource

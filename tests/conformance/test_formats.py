@@ -1,0 +1,199 @@
+# The fixture is called what it gives.
+# ruff: noqa: A002
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from dagster_buckets.formats import Format
+from dagster_buckets.objects import Payload
+from dagster_buckets.plugins import format_for_type, get_format, names
+from dagster_buckets.testing.formats import (
+    FormatConformance,
+    FormatSamples,
+    assert_same,
+    payload_of,
+)
+from dagster_buckets.testing.strategies import arrow_tables, json_values
+from hypothesis import given, settings
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+TABLE = pa.table(
+    {
+        "id": pa.array([1, 2, None], pa.int64()),
+        "name": ["a", None, "é"],
+        "at": pa.array([NOON, None, NOON], pa.timestamp("us", tz="UTC")),
+        "price": pa.array([Decimal("1.50"), None, Decimal("0.01")], pa.decimal128(10, 2)),
+        "tags": [["x"], [], None],
+    }
+)
+NUMBERS = pa.table({"x": [1.5, 2.5], "y": [3.0, 4.0]})
+INDEXED = pd.DataFrame({"n": [1, 2], "s": ["a", "b"]}, index=pd.Index([10, 20], name="number"))
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
+DEEP: list[Any] = []
+for _ in range(200_000):
+    DEEP = [DEEP]
+
+
+def frames() -> FormatSamples:
+    return FormatSamples(
+        values=[
+            TABLE,
+            pa.table({"n": pa.array([], pa.int32())}),
+            pa.table([pa.chunked_array([[1], [2, 3]])], names=["c"]),
+            TABLE.to_batches()[0],
+            INDEXED,
+            pd.DataFrame({"n": [1.5], "t": [pd.Timestamp("2024-01-01")], "b": [True]}),
+            pd.DataFrame({"n": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)])),
+            pl.DataFrame({"n": [1, None], "s": ["é", ""], "l": [[1], []]}),
+        ],
+        refused=[
+            1,
+            "text",
+            None,
+            np.array([1]),
+            pd.DataFrame([[1, 2]], columns=["twice", "twice"]),
+            pd.DataFrame({1: [1]}),
+            pd.DataFrame({"mixed": [1, "text", object()]}),
+            pa.table([pa.array([1]), pa.array([2])], names=["twice", "twice"]),
+            pl.Series("s", [1]),
+        ],
+        damaged=[b"", b"PAR1", b"PAR1" * 20, b"ARROW1", b"ARROW1\0\0" * 20, b"no table at all"],
+        conversions=[
+            (NUMBERS, pd.DataFrame, pd.DataFrame({"x": [1.5, 2.5], "y": [3.0, 4.0]})),
+            (NUMBERS, pl.DataFrame, pl.DataFrame({"x": [1.5, 2.5], "y": [3.0, 4.0]})),
+            (NUMBERS, np.ndarray, np.array([[1.5, 3.0], [2.5, 4.0]])),
+            (NUMBERS, pa.RecordBatch, NUMBERS.to_batches()[0]),
+            (pl.DataFrame({"x": [1.5]}), pa.Table, pa.table({"x": [1.5]})),
+            (pd.DataFrame({"x": [1.5]}), pl.DataFrame, pl.DataFrame({"x": [1.5]})),
+            (INDEXED[["n"]], np.ndarray, np.array([[1], [2]])),
+        ],
+    )
+
+
+SAMPLES = {
+    "parquet": frames(),
+    "arrow": frames(),
+    "json": FormatSamples(
+        values=[
+            {}, [], {"a": [1, 2.5, True, None, "é"]}, [[[]]], 0, -1, 2**70, 1.5, 1e300, -0.0,
+            True, False, None, "text", "", "\ud800", {"": {"\0": "\u2028"}}, float("inf"),
+        ],
+        refused=[
+            (1, 2), {1}, b"x", {1: 2}, {"a": {None: 1}}, [{"a": (1,)}], NOON, object(), CIRCULAR,
+            [object(), CIRCULAR], DEEP, 10**5000, {"x": Decimal(1)},
+        ],
+        damaged=[b"", b"{", b'{"a": 1', b"nope", b"\xff\xfe\xfa", b"[" * 200_000, b"1" * 5000, b"{} x"],
+        conversions=[(1, float, 1.0), (True, bool, True), ({"a": 1}, dict, {"a": 1})],
+    ),
+    "text": FormatSamples(
+        values=["", "text", "naïve\r\n\n", "\ufeffmark", "\0", "\U0001f600"],
+        refused=[b"x", 1, None, ["x"], "\ud800"],
+        damaged=[b"\xff\xfe", b"ok \xc3", b"\xed\xa0\x80"],
+    ),
+    "bytes": FormatSamples(
+        values=[b"", b"\0", b"bytes", bytes(range(256))],
+        refused=["x", 1, None, [b"x"]],
+        conversions=[
+            (b"x", bytearray, bytearray(b"x")),
+            (bytearray(b"x"), bytes, b"x"),
+            (memoryview(b"xyz")[::2], bytes, b"xz"),
+        ],
+    ),
+    "pickle": FormatSamples(
+        values=[None, 1, (1, 2), {1: {2}}, b"x", "é", NOON, OrderedDict(a=1), TABLE, INDEXED],
+        refused=[lambda: 1, (n for n in range(3)), memoryview(b"x"), DEEP],
+        damaged=[b"", b"\x80", b"\x80\x05", b"no pickle", pickle.dumps([1, 2])[:-1], b"cno.module\nX\n."],
+    ),
+}  # fmt: skip
+
+
+GAPS = {
+    ("pickle", "test_a_class_that_it_cannot_give"): (
+        "a pickle gives what it holds; Dagster checks the type"
+    )
+}
+
+
+class TestFormats(FormatConformance):
+    @pytest.fixture(params=names("formats"))
+    def format(self, request: pytest.FixtureRequest) -> Format:
+        reason = GAPS.get((request.param, request.function.__name__))
+        if reason:
+            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+        return get_format(request.param)
+
+    @pytest.fixture
+    def samples(self, format: Format) -> FormatSamples:
+        assert format.name in SAMPLES, f"add samples of format {format.name!r} to SAMPLES"
+        return SAMPLES[format.name]
+
+    def test_the_entry_point_has_its_name(self, format: Format) -> None:
+        assert format.name in names("formats")
+        assert get_format(format.name) is format
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow"])
+@settings(max_examples=100)
+@given(table=arrow_tables())
+def test_any_table_comes_back(name: str, table: pa.Table) -> None:
+    stored = payload_of(get_format(name).encode(table))
+    assert_same(get_format(name).decode(stored, None), table)
+
+
+@settings(max_examples=300)
+@given(json_values())
+def test_any_plain_value_comes_back(value: Any) -> None:
+    stored = payload_of(get_format("json").encode(value))
+    assert_same(get_format("json").decode(stored, None), value)
+
+
+def claimed(samples: FormatSamples) -> set[str | None]:
+    classes: list[type] = [type(value) for value in samples.values]  # noqa: PD011
+    return {found.name if (found := format_for_type(cls)) else None for cls in classes}
+
+
+def test_samples_are_claimed_by_their_formats() -> None:
+    assert claimed(SAMPLES["json"]) == {"json", "text"}
+    assert claimed(SAMPLES["text"]) == {"text"}
+    assert claimed(SAMPLES["bytes"]) == {"bytes"}
+    assert claimed(SAMPLES["arrow"]) == {"parquet"}
+
+
+def test_pickle_claims_nothing() -> None:
+    assert get_format("pickle").claims == ()
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow"])
+def test_flipped_bits_in_a_foreign_table_are_never_another_error(name: str) -> None:
+    # In the notes of pandas, or in offsets: without a digest nothing has been verified before.
+    chosen = get_format(name)
+    whole = payload_of(chosen.encode(INDEXED))
+    foreign = replace(whole.info, header=None)
+    outcomes = set()
+    for position in range(0, len(whole.data), 3):
+        damaged = bytearray(whole.data)
+        damaged[position] ^= 1 << (position % 7)
+        try:
+            chosen.decode(Payload(bytes(damaged), foreign), None)
+        except Exception as error:  # noqa: BLE001
+            outcomes.add(type(error).__name__)
+    assert outcomes == {"DecodeError"}
+
+
+def test_a_subclass_of_a_frame_comes_back_as_that_frame() -> None:
+    class Own(pd.DataFrame):
+        pass
+
+    stored = payload_of(get_format("parquet").encode(Own({"n": [1]})))
+    assert_same(get_format("parquet").decode(stored, None), pd.DataFrame({"n": [1]}))
