@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
-
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.stores import MemoryStore
 from dagster_buckets.testing.stores import RawObjects, StoreConformance

@@ -1,7 +1,7 @@
 """The examples of Dagster's I/O manager documentation, with our managers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 import numpy as np
@@ -27,7 +27,10 @@ from tests.integration.support import (
     store_of,
 )
 
-Array = np.ndarray[Any, Any] if TYPE_CHECKING else np.ndarray
+if TYPE_CHECKING:
+    Array: TypeAlias = np.ndarray[Any, Any]
+else:  # Dagster refuses the generic
+    Array = np.ndarray
 
 
 @dg.asset

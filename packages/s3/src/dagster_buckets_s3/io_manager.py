@@ -19,7 +19,7 @@ class S3IOManager(BucketIOManager):
     to 16 MiB, none when it is constructed.
 
     Credentials come from boto3's chain (environment, profile, SSO, role of the task or pod) unless
-    they are given. Give secrets as ``dg.EnvVar("…")``: a literal one is sent to Dagster's webserver.
+    they are given. Give secrets as ``dg.EnvVar("…")``: Dagster's webserver sees a literal one.
     The fields have the names of dagster-aws' ``S3Resource``.
 
     Args:

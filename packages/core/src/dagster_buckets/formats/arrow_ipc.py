@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dagster_buckets.errors import DecodeError
 from dagster_buckets.formats.base import Description
-from dagster_buckets.formats.frames import concat_tables, from_arrow, is_frame_type, to_arrow
+from dagster_buckets.formats.frames import (
+    arrow_buffer,
+    concat_tables,
+    from_arrow,
+    is_frame_type,
+    to_arrow,
+)
 from dagster_buckets.formats.parquet import columns_of
 from dagster_buckets.objects import Body, Payload
 
@@ -21,7 +27,7 @@ __all__ = ["ArrowIPCFormat"]
 
 @dataclass(frozen=True, slots=True)
 class ArrowIPCFormat:
-    """Any frame as an Arrow IPC file; reading it copies nothing.
+    """Any frame as an Arrow IPC file; reading it decodes nothing.
 
     Example:
         >>> import pyarrow as pa
@@ -70,7 +76,7 @@ class ArrowIPCFormat:
         import pyarrow as pa
 
         try:
-            with pa.ipc.open_file(pa.py_buffer(payload.data)) as reader:
+            with pa.ipc.open_file(arrow_buffer(payload.data)) as reader:
                 table = reader.read_all()
             header = payload.info.header
             if header is None or header.digest is None:

@@ -20,8 +20,11 @@ from dagster_buckets.errors import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from dagster_buckets.objects import Buffer
+
 __all__ = [
     "FRAME_CLAIMS",
+    "arrow_buffer",
     "concat_tables",
     "empty_frame",
     "from_arrow",
@@ -112,6 +115,19 @@ def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
         # Each library reads the schema's notes with code of its own, and fails in ways of its own.
         msg = f"{uri} cannot be loaded as {_spell(as_type)}: {error}"
         raise DecodeError(msg, uri=uri, hint="load it as pyarrow.Table and convert it") from error
+
+
+def arrow_buffer(data: Buffer) -> pa.Buffer:
+    """The bytes in memory of Arrow's own, at the cost of one copy.
+
+    Arrow's threads may drop the last reference to what they read. If that is Python's memory, they
+    need the interpreter's lock, and a process that is just ending is aborted (apache/arrow 45017).
+    """
+    import pyarrow as pa
+
+    copy = pa.allocate_buffer(memoryview(data).nbytes)
+    memoryview(copy).cast("B")[:] = memoryview(data).cast("B")
+    return copy
 
 
 def is_frame_type(cls: type) -> bool:

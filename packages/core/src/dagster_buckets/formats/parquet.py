@@ -10,6 +10,7 @@ from dagster_buckets.errors import DecodeError
 from dagster_buckets.formats.base import Column, Description
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
+    arrow_buffer,
     concat_tables,
     from_arrow,
     is_frame_type,
@@ -82,7 +83,7 @@ class ParquetFormat:
         import pyarrow.parquet as pq
 
         try:
-            source = pa.BufferReader(pa.py_buffer(payload.data))
+            source = pa.BufferReader(arrow_buffer(payload.data))
             return pq.ParquetFile(source, page_checksum_verification=True).read()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             msg = f"{payload.info.uri} is not a readable Parquet file: {error}"
