@@ -77,6 +77,12 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """The demo on all three stores, as a user runs it: whole, falsified and interrupted."""
+    pytest(session, "tests/demo")
+
+
+@nox.session(venv_backend="none")
 def wheels(session: nox.Session) -> None:
     """Builds every source distribution, and from each of them its wheel, into .nox/wheels."""
     shutil.rmtree(WHEELS, ignore_errors=True)

@@ -15,48 +15,15 @@ from dagster_buckets import (
     AccessDeniedError,
     BucketIOManager,
     BucketNotFoundError,
-    BucketsError,
     MissingDependencyError,
     StoreError,
     UnknownPluginError,
     plugins,
 )
 
-from tests.integration.support import S3_KEYS, MakeManager, plant, run, snapshot, store_of
+from tests.integration.partitioned import KEY, LETTERS, assert_says, load, write
+from tests.integration.support import MakeManager, plant, snapshot, store_of
 from tests.servers import Request, Stub, stub_server
-
-LETTERS = dg.StaticPartitionsDefinition(["a", "b"])
-KEY = "parts/partition=a/data.json"
-
-
-@dg.asset(partitions_def=LETTERS)
-def parts() -> dict[str, int]:
-    return {"n": 1}
-
-
-@dg.asset(partitions_def=LETTERS)
-def seen(parts: Any) -> str:
-    return str(parts)
-
-
-def write(manager: BucketIOManager, asset: Any = parts) -> None:
-    run([asset], manager, partition_key="a")
-
-
-def load(manager: BucketIOManager, consumer: Any = seen) -> None:
-    run([parts, consumer], manager, selection=[consumer], partition_key="a")
-
-
-def assert_says(error: BucketsError, *parts_of_message: str, uri: str) -> None:
-    """Asset, partition, URI and a hint are in the text that a user reads."""
-    text = str(error)
-    assert "asset 'parts', partition 'a'" in text
-    assert uri in text
-    assert "hint: " in text
-    for part in parts_of_message:
-        assert part in text
-    for secret in (S3_KEYS["aws_secret_access_key"],):
-        assert secret not in text
 
 
 @pytest.mark.parametrize("make_manager", ["s3", "gcs"], indirect=True)

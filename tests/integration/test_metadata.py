@@ -24,10 +24,9 @@ def test_handled_output_and_materialisation_describe_the_object(manager: BucketI
     info = store_of(manager).head("shop/orders/data.parquet")
     found = dict(output.metadata)
     schema = found.pop("dagster/column_schema")
-    assert [(column.name, column.type) for column in schema.columns] == [
-        ("id", "int64"),
-        ("name", "string"),
-    ]
+    columns = [(column.name, column.type.removeprefix("large_")) for column in schema.columns]
+    # pandas 3 gives Arrow large strings.
+    assert columns == [("id", "int64"), ("name", "string")]
     assert info.header is not None
     assert found == {
         "dagster/uri": info.uri,

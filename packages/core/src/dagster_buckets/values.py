@@ -162,6 +162,10 @@ class ValueStore:
             ConfigurationError: Two objects of one address are equally new, or the newest is in
                 a format that is not installed.
         """
+        if not addresses:
+            return []
+        if not addresses:
+            return []
         with self._about(addresses):
             return self._locate(addresses, choose_format(format_name, annotation, None))
 
