@@ -221,7 +221,7 @@ import os, signal, sys
 from dagster_buckets.objects import Body
 from dagster_buckets_local.store import LocalStore
 
-def stream() -> Iterator[bytes]:
+def stream():
     yield b"new" * 100_000
     os.kill(os.getpid(), signal.SIGKILL)
 

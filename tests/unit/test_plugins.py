@@ -136,6 +136,10 @@ def test_a_missing_dependency_prints_the_pip_line(install: Install) -> None:
     assert "'fake'" in str(caught.value)
     assert "pip install nice-dist surely_not_installed" in str(caught.value)
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    # It stands in the way of nobody who does not name it.
+    found = format_for_type(str)
+    assert found is not None
+    assert found.name == "text"
 
 
 def test_nothing_is_loaded_to_check_a_name(install: Install) -> None:

@@ -130,7 +130,8 @@ def _joined_class(shape: Shape, targets: Sequence[Target]) -> type | None:
 def _written_as(request: LoadRequest) -> Any:
     """The producer's annotation of one object: in a run over several partitions, of each."""
     shape = read_annotation(request.producer_annotation)
-    return shape.item if len(request.targets) > 1 else request.producer_annotation
+    of_each = len(request.targets) > 1 or (request.partitioned and shape.splits_frame)
+    return shape.item if of_each else request.producer_annotation
 
 
 def _of_nothing(shape: Shape) -> Any:

@@ -175,7 +175,13 @@ def refuse_type(cls: type) -> UnsupportedTypeError:
 
 
 def _formats() -> Iterable[Format]:
-    return (get_format(name) for name in names("formats"))
+    for name in names("formats"):
+        try:
+            yield get_format(name)
+        except MissingDependencyError:
+            # No value of a library that is not here can be meant for its format. Whoever names
+            # the format gets the error.
+            continue
 
 
 def _made(registry: _Registry, name: str, protocol: Any) -> Any:

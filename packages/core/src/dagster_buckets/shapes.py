@@ -32,6 +32,12 @@ class Shape:
     optional: bool = False
 
     @property
+    def splits_frame(self) -> bool:
+        """Whether this is ``dict[str, frame]``, which as one value no format could hold."""
+        cls = item_class(self.item)
+        return self.kind == "mapping" and cls is not None and is_frame_type(cls)
+
+    @property
     def as_type(self) -> type | None:
         """The class to decode one object as; ``None`` for the class that was written.
 

@@ -30,17 +30,20 @@ def write(
             some partitions failed (the others were written, and are named).
     """
     name = request.options.format if request.options.format != AUTO else default_format
-    if len(request.targets) == 1:
+    shape = read_annotation(request.annotation)
+    partitioned = request.targets[0].partition_key is not None
+    if len(request.targets) == 1 and not (partitioned and shape.splits_frame):
         (target,) = request.targets
         stored = values.write(
             target.address, value, format_name=name, annotation=request.annotation
         )
         return [(target, stored)]
     by_key = _by_partition(request, value)
-    item = read_annotation(request.annotation).item
 
     def put(target: Target) -> Stored:
-        return values.write(target.address, by_key[target.name], format_name=name, annotation=item)
+        return values.write(
+            target.address, by_key[target.name], format_name=name, annotation=shape.item
+        )
 
     outcomes = run_all(put, request.targets, max_concurrency=values.max_concurrency)
     errors = {o.item.name: o.error for o in outcomes if o.error}
