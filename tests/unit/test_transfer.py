@@ -5,7 +5,8 @@ import threading
 import time
 
 import pytest
-from dagster_buckets.transfer import run_all
+from dagster_buckets.errors import BucketsError, ObjectNotFoundError, PartitionError
+from dagster_buckets.transfer import failure, run_all
 
 
 def test_nothing_to_do() -> None:
@@ -83,3 +84,14 @@ def test_an_interrupt_of_the_work_is_raised() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_all(work, [1, 2, 3], max_concurrency=1)
+
+
+def test_one_failure_is_raised_as_it_is_and_many_as_one() -> None:
+    one = ObjectNotFoundError("x")
+    assert failure({"a": one}, (), "read") is one
+    several = failure({"a": one, "b": ValueError("y")}, ("c",), "read")
+    assert isinstance(several, PartitionError)
+    assert "2 of 3 partitions could not be read" in str(several)
+    assert several.succeeded == ("c",)
+    assert isinstance(failure({"a": one}, ("b",), "written"), PartitionError)
+    assert isinstance(several, BucketsError)

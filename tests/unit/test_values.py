@@ -12,7 +12,6 @@ import pytest
 from dagster_buckets import values as module
 from dagster_buckets.address import Address, AssetAddress, OpAddress
 from dagster_buckets.errors import (
-    BucketsError,
     ConfigurationError,
     DecodeError,
     EncodeError,
@@ -306,14 +305,3 @@ def test_header_says_the_format(values: ValueStore, store: Recorder) -> None:
     assert header is not None
     assert header.format == stored.format == "arrow"
     assert header.digest
-
-
-def test_one_failure_is_raised_as_it_is_and_many_as_one() -> None:
-    one = ObjectNotFoundError("x")
-    assert module.failure({"a": one}, (), "read") is one
-    several = module.failure({"a": one, "b": ValueError("y")}, ("c",), "read")
-    assert isinstance(several, PartitionError)
-    assert "2 of 3 partitions could not be read" in str(several)
-    assert several.succeeded == ("c",)
-    assert isinstance(module.failure({"a": one}, ("b",), "written"), PartitionError)
-    assert isinstance(several, BucketsError)

@@ -13,7 +13,7 @@ from dagster_buckets.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["DEFAULT_DIMENSION", "Address", "AssetAddress", "OpAddress"]
+__all__ = ["DEFAULT_DIMENSION", "Address", "AssetAddress", "OpAddress", "asset_of"]
 
 #: The dimension name of a partitions definition that has only one and does not name it.
 DEFAULT_DIMENSION = "partition"
@@ -96,3 +96,8 @@ class OpAddress:
 
 
 Address: TypeAlias = AssetAddress | OpAddress
+
+
+def asset_of(address: Address) -> str:
+    """The asset alone, for messages about several of its partitions."""
+    return str(AssetAddress(address.path)) if isinstance(address, AssetAddress) else str(address)

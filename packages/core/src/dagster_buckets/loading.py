@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dagster_buckets.address import asset_of
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.frames import empty_frame, is_frame_type
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
-from dagster_buckets.transfer import run_all
-from dagster_buckets.values import AUTO, Located, OnMissing, ValueStore, asset_of, failure
+from dagster_buckets.transfer import failure, run_all
+from dagster_buckets.values import AUTO, Located, OnMissing, ValueStore
 
 __all__ = ["Loaded", "load"]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Outcome", "run_all"]
+from dagster_buckets.errors import PartitionError
+
+__all__ = ["Outcome", "failure", "run_all"]
+
+#: Seconds after which a wait looks for an interrupt that it may have missed.
+_WAKE = 0.5
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +53,30 @@ def run_all(
     pool = ThreadPoolExecutor(min(max_concurrency, len(items)), thread_name_prefix="buckets")
     try:
         futures = [pool.submit(attempt, item) for item in items]
-        return [future.result() for future in futures]
+        return [_wait_for(future) for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _wait_for(future: Future[Result]) -> Result:
+    while True:
+        try:
+            return future.result(timeout=_WAKE)
+        except TimeoutError:
+            # Nothing ends a wait for a signal that came just before it but its own end.
+            continue
+
+
+def failure(errors: Mapping[str, Exception], done: tuple[str, ...], verb: str) -> Exception:
+    """The error to raise for what failed, by partition key: of one value its own, else one of all.
+
+    Args:
+        errors: At least one.
+        done: The keys of what did not fail.
+        verb: ``read`` or ``written``.
+    """
+    if len(errors) == 1 and not done:
+        return next(iter(errors.values()))
+    msg = f"{len(errors)} of {len(errors) + len(done)} partitions could not be {verb}"
+    hint = f"see the error of each above; the others were {verb}"
+    return PartitionError(msg, failures=errors, succeeded=done, hint=hint)

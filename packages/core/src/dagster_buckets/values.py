@@ -7,12 +7,12 @@ and back. The I/O manager adds Dagster's contexts before it and metadata after i
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dagster_buckets.address import Address, AssetAddress
+from dagster_buckets.address import Address, AssetAddress, asset_of
 from dagster_buckets.errors import (
     ConfigurationError,
     EncodeError,
@@ -34,7 +34,7 @@ from dagster_buckets.plugins import (
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["AUTO", "Located", "OnMissing", "Stored", "ValueStore", "asset_of", "failure"]
+__all__ = ["AUTO", "Located", "OnMissing", "Stored", "ValueStore"]
 
 AUTO = "auto"
 OnMissing = Literal["error", "skip", "none"]
@@ -287,26 +287,6 @@ def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None
     if by_annotation is not None or cls is None:
         return by_annotation
     return format_for_type(cls)
-
-
-def failure(errors: Mapping[str, Exception], done: tuple[str, ...], verb: str) -> Exception:
-    """The error to raise for what failed, by partition key: of one value its own, else one of all.
-
-    Args:
-        errors: At least one.
-        done: The keys of what did not fail.
-        verb: ``read`` or ``written``.
-    """
-    if len(errors) == 1 and not done:
-        return next(iter(errors.values()))
-    msg = f"{len(errors)} of {len(errors) + len(done)} partitions could not be {verb}"
-    hint = f"see the error of each above; the others were {verb}"
-    return PartitionError(msg, failures=errors, succeeded=done, hint=hint)
-
-
-def asset_of(address: Address) -> str:
-    """The asset alone, for messages about several of its partitions."""
-    return str(AssetAddress(address.path)) if isinstance(address, AssetAddress) else str(address)
 
 
 def is_none(payload: Payload) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dagster_buckets.address import asset_of
 from dagster_buckets.errors import PartitionError, concerning
 from dagster_buckets.requests import Target, WriteRequest
 from dagster_buckets.shapes import read_annotation
-from dagster_buckets.transfer import run_all
-from dagster_buckets.values import AUTO, Stored, ValueStore, asset_of, failure
+from dagster_buckets.transfer import failure, run_all
+from dagster_buckets.values import AUTO, Stored, ValueStore
 
 __all__ = ["write"]
 
