@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
@@ -67,3 +67,20 @@ def test_a_plain_dict_is_the_value_of_its_partition(values: ValueStore) -> None:
     write(values, request, {"1": 5}, default_format="auto")
     assert stored(values) == ["a/partition=1/data.json"]
     assert values.read(AssetAddress.of(["a"], "1")) == {"1": 5}
+
+
+@pytest.mark.parametrize("on_missing", ["skip", "none"])
+def test_one_frame_of_partitions_that_are_all_missing_is_empty(
+    values: ValueStore, on_missing: Literal["skip", "none"]
+) -> None:
+    request = LoadRequest(
+        targets("1", "2"),
+        partitioned=True,
+        annotation=pa.Table,
+        producer_annotation=None,
+        options=Options(),
+    )
+    loaded = load(values, request, default_format="auto", default_on_missing=on_missing)
+    assert isinstance(loaded.value, pa.Table)
+    assert loaded.value.num_rows == 0
+    assert loaded.missing == ("1", "2")

@@ -11,7 +11,7 @@ from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerni
 from dagster_buckets.formats.frames import empty_frame, is_frame_type
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
-from dagster_buckets.transfer import failure, run_all
+from dagster_buckets.transfer import Outcome, failure, run_all
 from dagster_buckets.values import AUTO, Located, OnMissing, ValueStore
 
 __all__ = ["Loaded", "load"]
@@ -79,24 +79,33 @@ def load(
     places = values.locate(addresses, format_name=name, annotation=_written_as(request))
     pairs = list(zip(targets, places, strict=True))
     outcomes = run_all(attempt, pairs, max_concurrency=values.max_concurrency)
-    absent = [o for o in outcomes if isinstance(o.error, ObjectNotFoundError)]
     tolerant = on_missing != "error" or (len(targets) == 1 and shape.optional)
-    failed = [o for o in outcomes if o.error and not (tolerant and o in absent)]
+    absent = [o for o in outcomes if isinstance(o.error, ObjectNotFoundError)]
+    allowed = ObjectNotFoundError if tolerant else ()
+    failed = [o for o in outcomes if o.error and not isinstance(o.error, allowed)]
     if failed:
         done = tuple(o.item[0].name for o in outcomes if not o.error)
         raise failure({o.item[0].name: o.error for o in failed if o.error}, done, "read")
     present = [o for o in outcomes if not o.error]
     missing = tuple(o.item[0].name for o in absent)
     uris = tuple(values.store.uri(o.item[1].key) for o in present if o.item[1])
-    if joined and present:
-        located = [o.item[1] for o in present if o.item[1]]
-        value = values.concat(located, [o.result for o in present if o.result], joined)
+    if joined:
+        value = _joined(values, shape, present, joined)
     elif len(targets) == 1:
         value = _one(request, shape, present[0].result if present else None, missing, on_missing)
     else:
         kept = [o for o in outcomes if on_missing == "none" or not o.error]
         value = _many(shape, {o.item[0].name: o.result for o in kept})
     return Loaded(value, missing, uris)
+
+
+def _joined(
+    values: ValueStore, shape: Shape, present: Sequence[Outcome[Any, Any]], cls: type
+) -> Any:
+    if not present:
+        return _of_nothing(shape)
+    located = [outcome.item[1] for outcome in present]
+    return values.concat(located, [o.result for o in present if o.result], cls)
 
 
 def _one(
