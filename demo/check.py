@@ -54,7 +54,7 @@ def stored_totals(values: ValueStore) -> Totals:
 
 
 def _partitions(values: ValueStore, asset: str) -> Iterator[tuple[AssetAddress, pa.Table]]:
-    for info in values.store.scan(values.layout.folder((asset,))):
+    for info in values.store.scan(values.layout.prefix((asset,))):
         parsed = values.layout.parse(info.key)
         if parsed is not None and isinstance(parsed[0], AssetAddress):
             yield parsed[0], values.read(parsed[0], pa.Table, format_name="parquet")

@@ -33,7 +33,7 @@ def stored_objects(values: ValueStore) -> list[StoredObject]:
 
 
 def _of_asset(values: ValueStore, path: tuple[str, ...]) -> Iterator[StoredObject]:
-    for info in values.store.scan(values.layout.folder(path)):
+    for info in values.store.scan(values.layout.prefix(path)):
         parsed = values.layout.parse(info.key)
         if parsed is None:
             continue

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 
 import pytest
-from dagster_buckets.address import DEFAULT_DIMENSION, AssetAddress, OpAddress
+from dagster_buckets.address import (
+    DEFAULT_DIMENSION,
+    Address,
+    AssetAddress,
+    OpAddress,
+    label_of,
+)
 from dagster_buckets.errors import ConfigurationError
-from dagster_buckets.testing.strategies import asset_addresses
+from dagster_buckets.testing.strategies import addresses, asset_addresses
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +76,26 @@ def test_str_is_for_people(address: AssetAddress | OpAddress, text: str) -> None
 
 def test_an_empty_mapping_key_is_a_mapping_key() -> None:
     assert OpAddress("r", "s", "o", "") != OpAddress("r", "s", "o")
+
+
+def test_labels_say_what_the_address_is() -> None:
+    assert label_of(AssetAddress.of(["a", "b"])) == '{"asset":["a","b"]}'
+    assert label_of(AssetAddress.of(["a"], "x y")) == (
+        r'{"asset":["a"],"partition":{"partition":"x\u0020y"}}'
+    )
+    assert label_of(OpAddress("r", "s", "o")) == '{"run":"r","step":"s","output":"o"}'
+    assert json.loads(label_of(OpAddress("r", "s", "o", "")))["mapping_key"] == ""
+
+
+def test_labels_are_digests_where_they_are_long() -> None:
+    longest = AssetAddress.of(["x" * (1000 - len('{"asset":[""]}'))])
+    assert json.loads(label_of(longest)) == {"asset": list(longest.path)}
+    assert re.fullmatch("sha256:[0-9a-f]{64}", label_of(AssetAddress.of([longest.path[0] + "x"])))
+
+
+@given(addresses(), addresses())
+def test_labels_differ_where_addresses_differ(one: Address, other: Address) -> None:
+    label = label_of(one)
+    assert (label == label_of(other)) == (one == other)
+    # What a header can carry, through every server and every signature.
+    assert re.fullmatch("[!-~]{1,1000}", label)

@@ -54,8 +54,8 @@ def test_keys(address: Address, key: str) -> None:
     assert HIVE.parse(key) == (address, "x")
 
 
-def test_folder() -> None:
-    assert HIVE.folder(("a", "b.c", "")) == "a/b%2Ec/%/"
+def test_prefix() -> None:
+    assert HIVE.prefix(("a", "b.c", "")) == "a/b%2Ec/%/"
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from dagster_buckets.address import AssetAddress, label_of
 from dagster_buckets.errors import IntegrityError
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 TEXT = st.none() | st.text("abc-:0", min_size=1)
-HEADERS = st.builds(Header, TEXT, st.none() | st.integers(0, 2**60), TEXT, TEXT)
+HEADERS = st.builds(Header, TEXT, TEXT, st.none() | st.integers(0, 2**60), TEXT, TEXT)
 
 
 def payload(data: bytes, header: Header | None, size: int | None = None) -> Payload:
@@ -30,16 +31,19 @@ def test_attributes_round_trip(header: Header) -> None:
 
 
 def test_attributes_fit_into_user_metadata() -> None:
-    header = Body.of(b"x").seal(Header(format="f" * 40))
+    address = label_of(AssetAddress.of(["x" * 900], "x" * 40))
+    assert len(address) > 950
+    header = Body.of(b"x").seal(Header(format="f" * 40, address=address))
     attributes = header.to_attributes()
     assert set(attributes) == {
         "dagster-buckets-format",
+        "dagster-buckets-address",
         "dagster-buckets-size",
         "dagster-buckets-digest",
         "dagster-buckets-write-id",
     }
     assert all((name + value).isascii() for name, value in attributes.items())
-    assert sum(len(name + value) for name, value in attributes.items()) < 400
+    assert sum(len(name + value) for name, value in attributes.items()) < 1400
 
 
 @pytest.mark.parametrize("attributes", [None, {}, {"size": "3"}, {"x-dagster-buckets-size": "3"}])

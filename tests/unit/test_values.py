@@ -112,7 +112,7 @@ def test_many_partitions_are_one_listing(values: ValueStore, store: Recorder) ->
     values.write(AssetAddress.of(["a", "nested"], "1"), 1)
     store.requests.clear()
     located = values.locate([*addresses, AssetAddress.of(["a"], "absent")])
-    assert store.requests == ["scan a/"]
+    assert store.requests == ["scan a/partition="]
     assert [place and place.format.name for place in located] == ["text"] * 20 + [None]
 
 
@@ -130,7 +130,8 @@ def test_addresses_of_several_assets_and_ops(values: ValueStore, store: Recorder
     located = values.locate(addresses)
     assert [place and place.address for place in located] == addresses
     assert sorted(store.requests) == [
-        "scan .runs/r/s/o/data.", "scan .runs/r/s/p/data.", "scan a/", "scan c/",
+        "scan .runs/r/s/o/data.", "scan .runs/r/s/p/data.", "scan a/b/data.",
+        "scan a/partition=1/data.", "scan c/data.",
     ]  # fmt: skip
     assert values.locate([]) == []
 

@@ -5,6 +5,8 @@ An address names a value the way Dagster does. A layout turns it into an object 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,10 +15,21 @@ from dagster_buckets.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["DEFAULT_DIMENSION", "Address", "AssetAddress", "OpAddress", "asset_of"]
+__all__ = [
+    "DEFAULT_DIMENSION",
+    "Address",
+    "AssetAddress",
+    "OpAddress",
+    "asset_of",
+    "label_of",
+    "path_of",
+]
 
 #: The dimension name of a partitions definition that has only one and does not name it.
 DEFAULT_DIMENSION = "partition"
+
+#: The longest label, in bytes: S3 keeps 2 KB beside an object, all names and values together.
+_LABEL_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,8 @@ class AssetAddress:
         if not self.path:
             msg = "an asset address needs at least one key part"
             raise ConfigurationError(msg)
+        if len(self.partition) < 2:  # noqa: PLR2004 - nothing to order
+            return
         names = [name for name, _ in self.partition]
         if names != sorted(set(names)):
             msg = f"partition dimensions must be unique and in alphabetical order, got {names!r}"
@@ -61,7 +76,7 @@ class AssetAddress:
                 ``{dimension: value}``, in any order.
         """
         if isinstance(partition, str):
-            partition = {DEFAULT_DIMENSION: partition}
+            return cls(tuple(path), ((DEFAULT_DIMENSION, partition),))
         return cls(tuple(path), tuple(sorted((partition or {}).items())))
 
     def __str__(self) -> str:
@@ -101,3 +116,30 @@ Address: TypeAlias = AssetAddress | OpAddress
 def asset_of(address: Address) -> str:
     """The asset alone, for messages about several of its partitions."""
     return str(AssetAddress(address.path)) if isinstance(address, AssetAddress) else str(address)
+
+
+def path_of(address: Address) -> tuple[str, ...] | None:
+    """The parts of the asset key; ``None`` for the output of an op."""
+    return address.path if isinstance(address, AssetAddress) else None
+
+
+def label_of(address: Address) -> str:
+    """The address as one line of printable ASCII without spaces, to be kept beside the bytes.
+
+    JSON, or a digest of it where it has more than 1,000 bytes. Two addresses with one label are
+    equal.
+    """
+    if isinstance(address, AssetAddress):
+        content: dict[str, object] = {"asset": address.path}
+        if address.partition:
+            content["partition"] = dict(address.partition)
+    else:
+        content = {"run": address.run_id, "step": address.step_key, "output": address.output_name}
+        if address.mapping_key is not None:
+            content["mapping_key"] = address.mapping_key
+    text = json.dumps(content, separators=(",", ":"))
+    # Servers fold spaces in headers before they check a signature; JSON leaves DEL as it is.
+    text = text.replace(" ", r"\u0020").replace("\x7f", r"\u007f")
+    if len(text) <= _LABEL_LIMIT:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -215,6 +215,7 @@ def _options(*sources: Mapping[str, Any] | None) -> Options:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "format": (),
+    "layout": (),
     "on_missing": ("error", "skip", "none"),
     "partition_name": (),
     "shape": ("value", "partitions"),

@@ -17,7 +17,7 @@ from dagster_buckets.metadata import describe_load, describe_write, log_partitio
 from dagster_buckets.plugins import check_name, get_layout
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
-from dagster_buckets.values import AUTO, ValueStore
+from dagster_buckets.values import AUTO, ValueStore, scheme_of
 from dagster_buckets.writing import write
 
 __all__ = ["BucketIOManager", "MemoryIOManager"]
@@ -79,9 +79,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             if self._values is None:
                 for name in ("prefix", "format", "layout"):
                     _check_setting(name, getattr(self, name))
-                self._values = ValueStore(
-                    self.make_store(), get_layout(self.layout), self.max_concurrency
-                )
+                store = self.make_store()
+                layout = get_layout(self.layout, scheme=scheme_of(store))
+                self._values = ValueStore(store, layout, self.max_concurrency)
             return self._values
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
@@ -155,6 +155,6 @@ def _check_setting(name: str, value: str | None) -> None:
     if name == "prefix":
         check_prefix(value)
     elif name == "layout" and value is not None:
-        check_name("layouts", value)
+        get_layout(value)
     elif value is not None and value != AUTO:
         check_name("formats", value)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_buckets.address import asset_of
+from dagster_buckets.address import asset_of, path_of
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.frames import empty_frame, is_frame_type
+from dagster_buckets.placing import Located
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
 from dagster_buckets.transfer import Outcome, failure, run_all
-from dagster_buckets.values import AUTO, Located, OnMissing, ValueStore
+from dagster_buckets.values import AUTO, OnMissing, ValueStore
 
 __all__ = ["Loaded", "load"]
 
@@ -58,10 +59,11 @@ def load(
     if not targets:
         return Loaded(_of_nothing(shape))
     joined = _joined_class(shape, targets)
+    values = values.laid_out(request.options.layout, path_of(targets[0].address))
 
     def read(target: Target, located: Located | None) -> Any:
         if located is None:
-            raise values.nothing_stored(target.address)
+            raise values.places.nothing_stored(target.address)
         return values.fetch(located) if joined else values.load(located, shape.as_type)
 
     def attempt(pair: tuple[Target, Located | None]) -> Any:
@@ -70,7 +72,7 @@ def load(
             return read(target, located)
         except ObjectNotFoundError:
             # A 404 can be transient: ask once more before a value counts as missing.
-            if located is not None and values.exists(located):
+            if located is not None and values.places.exists(located):
                 return read(target, located)
             raise
 

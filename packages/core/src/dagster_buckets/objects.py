@@ -40,6 +40,7 @@ class Header:
 
     Attributes:
         format: The name of the format that encoded the value.
+        address: Whose value it is, as :func:`~dagster_buckets.address.label_of` spells it.
         size: Bytes; ``None`` where the value was streamed.
         digest: See :func:`digest_of`; ``None`` where the value was streamed.
         write_id: Unique to each call of ``put``, so that a writer whose answer got lost can
@@ -47,6 +48,7 @@ class Header:
     """
 
     format: str | None = None
+    address: str | None = None
     size: int | None = None
     digest: str | None = None
     write_id: str | None = None
@@ -55,6 +57,7 @@ class Header:
         """As user metadata: lower-case names, ASCII values, well under S3's 2 KB."""
         known = {
             "format": self.format,
+            "address": self.address,
             "size": None if self.size is None else str(self.size),
             "digest": self.digest,
             "write-id": self.write_id,
@@ -75,6 +78,7 @@ class Header:
         size = own.get("size")
         return cls(
             format=own.get("format"),
+            address=own.get("address"),
             size=int(size) if size is not None and size.isdigit() else None,
             digest=own.get("digest"),
             write_id=own.get("write-id"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, cast
 
@@ -21,7 +21,7 @@ from dagster_buckets.errors import (
 )
 from dagster_buckets.formats.base import Format
 from dagster_buckets.formats.frames import qualified
-from dagster_buckets.layouts.base import Layout
+from dagster_buckets.layouts.base import Layout, LayoutSpec, SupportsSpec
 
 __all__ = [
     "Kind",
@@ -113,13 +113,35 @@ def get_format(name: str) -> Format:
         UnknownPluginError, PluginConflictError: See :func:`check_name`.
         MissingDependencyError: A library that it needs is not installed.
     """
-    return cast("Format", _made(_registry("formats"), name, Format))
+    registry = _registry("formats")
+    return cast("Format", _checked(registry, name, Format, registry.load(name)()))
 
 
-@cache
-def get_layout(name: str) -> Layout:
-    """The layout of this name; raises as :func:`get_format`."""
-    return cast("Layout", _made(_registry("layouts"), name, Layout))
+@lru_cache(maxsize=1024)
+def get_layout(layout: str, *, scheme: str = "", asset: tuple[str, ...] | None = None) -> Layout:
+    """The layout that a setting names.
+
+    Args:
+        layout: The name, or ``name:argument`` for a layout that takes one.
+        scheme: That of the store's URIs, by which ``legacy`` knows whose keys are meant.
+        asset: The only asset that the layout is for.
+
+    Raises:
+        ConfigurationError: The layout refuses the argument, or takes none; and as
+            :func:`get_format`.
+    """
+    name, colon, argument = layout.partition(":")
+    registry = _registry("layouts")
+    made = registry.load(name)
+    if isinstance(made, SupportsSpec):
+        return cast(
+            "Layout",
+            _checked(registry, name, Layout, made.from_spec(LayoutSpec(argument, scheme, asset))),
+        )
+    if colon:
+        msg = f"the layout {name!r} takes no argument, but {argument!r} was given"
+        raise ConfigurationError(msg, hint=f"write layout={name!r}")
+    return cast("Layout", _checked(registry, name, Layout, made()))
 
 
 @cache
@@ -184,8 +206,7 @@ def _formats() -> Iterable[Format]:
             continue
 
 
-def _made(registry: _Registry, name: str, protocol: Any) -> Any:
-    plugin = registry.load(name)()
+def _checked(registry: _Registry, name: str, protocol: Any, plugin: Any) -> Any:
     if not isinstance(plugin, protocol):
         point = registry.points[name][0]
         msg = f"{point.value} of {_owner(point)} is not a {protocol.__name__}"

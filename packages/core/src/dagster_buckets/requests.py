@@ -17,12 +17,14 @@ class Options:
 
     Attributes:
         format: A format's name; ``auto`` if nothing says so.
+        layout: A layout, as the manager's setting; ``None`` if nothing says so.
         on_missing: ``None`` if nothing says so.
         partition_name: What the only dimension of a partitions definition is called in keys.
         shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
     """
 
     format: str = AUTO
+    layout: str | None = None
     on_missing: OnMissing | None = None
     partition_name: str = DEFAULT_DIMENSION
     shape: Literal["value", "partitions"] | None = None

@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dagster_buckets.address import Address, AssetAddress, asset_of
+from dagster_buckets.address import Address, asset_of, label_of
 from dagster_buckets.errors import (
-    ConfigurationError,
     EncodeError,
     ObjectNotFoundError,
     PartitionError,
@@ -24,17 +23,12 @@ from dagster_buckets.errors import (
 from dagster_buckets.formats.base import Description, Format, SupportsConcat, SupportsDescribe
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
-from dagster_buckets.plugins import (
-    format_by_extension,
-    format_for_type,
-    get_format,
-    names,
-    refuse_type,
-)
+from dagster_buckets.placing import Located, Places
+from dagster_buckets.plugins import format_for_type, get_format, get_layout, refuse_type
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["AUTO", "Located", "OnMissing", "Stored", "ValueStore"]
+__all__ = ["AUTO", "OnMissing", "Stored", "ValueStore", "choose_format", "is_none", "scheme_of"]
 
 AUTO = "auto"
 OnMissing = Literal["error", "skip", "none"]
@@ -54,15 +48,6 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """Where a value lies and in which format it is."""
-
-    address: Address
-    key: str
-    format: Format
-
-
-@dataclass(frozen=True, slots=True)
 class ValueStore:
     """A store, a layout and a bound on concurrency.
 
@@ -70,8 +55,10 @@ class ValueStore:
         store: Where the bytes go.
         layout: Under which key.
         max_concurrency: How many objects are read or written at once.
+        general: The layout of everything else in the store, where ``layout`` is for one asset.
 
     Example:
+        >>> from dagster_buckets.address import AssetAddress
         >>> from dagster_buckets.layouts import HiveLayout
         >>> from dagster_buckets.stores import MemoryStore
         >>> values = ValueStore(MemoryStore("shop"), HiveLayout())
@@ -84,6 +71,29 @@ class ValueStore:
     store: ObjectStore
     layout: Layout
     max_concurrency: int = 32
+    general: Layout | None = None
+
+    @property
+    def places(self) -> Places:
+        """Where values lie."""
+        return Places(self.store, self.layout, self.general)
+
+    def laid_out(self, layout: str | None, path: tuple[str, ...] | None) -> ValueStore:
+        """The same store, seen through the layout that an asset's metadata names.
+
+        Args:
+            layout: As the setting ``layout``; ``None`` for that of this store.
+            path: The asset's key; ``None`` for the output of an op.
+
+        Raises:
+            ConfigurationError: There is no such layout, or it cannot work.
+        """
+        if layout is None:
+            return self
+        scheme = scheme_of(self.store)
+        return replace(
+            self, layout=get_layout(layout, scheme=scheme, asset=path), general=self.layout
+        )
 
     def write(
         self, address: Address, value: Any, *, format_name: str = AUTO, annotation: Any = None
@@ -108,7 +118,9 @@ class ValueStore:
             key = self.layout.key(address, chosen.extension)
         with concerning(str(address), self.store.uri(key)):
             body = _encode(chosen, value)
-            info = self.store.put(key, body, header=Header(format=chosen.name))
+            self.places.check_before_write(address, key)
+            header = Header(format=chosen.name, address=label_of(address))
+            info = self.store.put(key, body, header=header)
             return Stored(address, chosen.name, info, _describe(chosen, body))
 
     def read(
@@ -133,7 +145,7 @@ class ValueStore:
         """
         (located,) = self.locate([address], format_name=format_name, annotation=annotation)
         if located is None:
-            raise self.nothing_stored(address)
+            raise self.places.nothing_stored(address)
         return self.load(located, as_type)
 
     def load(self, located: Located, as_type: type | None) -> Any:
@@ -145,10 +157,15 @@ class ValueStore:
     def fetch(self, located: Located) -> Payload:
         """Read the bytes that :meth:`locate` found."""
         with concerning(str(located.address), self.store.uri(located.key)):
-            try:
-                return self.store.get(located.key)
-            except ObjectNotFoundError as error:
-                raise self.nothing_stored(located.address, located) from error
+            for key in (located.key, *located.old_keys):
+                try:
+                    payload = self.store.get(key)
+                except ObjectNotFoundError as error:
+                    missing = error
+                    continue
+                self.places.check_owner(located.address, payload.info)
+                return payload
+            raise self.places.nothing_stored(located.address, located) from missing
 
     def locate(
         self, addresses: Sequence[Address], *, format_name: str = AUTO, annotation: Any = None
@@ -164,28 +181,11 @@ class ValueStore:
         """
         if not addresses:
             return []
-        if not addresses:
-            return []
         with self._about(addresses):
-            return self._locate(addresses, choose_format(format_name, annotation, None))
-
-    def _locate(self, addresses: Sequence[Address], known: Format | None) -> list[Located | None]:
-        if known is not None:
-            return [
-                Located(address, self.layout.key(address, known.extension), known)
-                for address in addresses
-            ]
-        stems = {self.layout.stem(address): address for address in addresses}
-        found: dict[Address, list[tuple[str, ObjectInfo]]] = {a: [] for a in addresses}
-        for prefix in self._listing_prefixes(addresses):
-            for info in self.store.scan(prefix):
-                # The stem ends where the extension begins, and no extension holds a "/".
-                slash = info.key.rfind("/") + 1
-                end = info.key.find(".", slash) + 1
-                address = stems.get(info.key[:end])
-                if address is not None:
-                    found[address].append((info.key[end:], info))
-        return [self._newest(address, found[address]) for address in addresses]
+            known = choose_format(format_name, annotation, None)
+            if known is None:
+                return self.places.find(addresses)
+            return [self.places.at(address, known) for address in addresses]
 
     def concat(self, located: Sequence[Located], payloads: Sequence[Payload], as_type: type) -> Any:
         """One value of many objects, joined in this order; those that hold ``None`` are left out.
@@ -208,28 +208,6 @@ class ValueStore:
             frames = [payload for payload in payloads if not is_none(payload)]
             return power.concat(frames, as_type) if frames else None
 
-    def exists(self, located: Located) -> bool:
-        """Whether the object is there, asked once more (a 404 can be transient)."""
-        try:
-            self.store.head(located.key)
-        except ObjectNotFoundError:
-            return False
-        return True
-
-    def _listing_prefixes(self, addresses: Sequence[Address]) -> list[str]:
-        if len(addresses) == 1:
-            return [self.layout.stem(addresses[0])]
-        kept: list[str] = []
-        folders = {
-            self.layout.folder(a.path) if isinstance(a, AssetAddress) else self.layout.stem(a)
-            for a in addresses
-        }
-        for folder in sorted(folders):
-            # Of an asset below another, the listing of the upper one has it all.
-            if not kept or not folder.startswith(kept[-1]):
-                kept.append(folder)
-        return kept
-
     @contextmanager
     def _about(self, addresses: Sequence[Address]) -> Iterator[None]:
         """Name the value and, while its format is not known yet, all objects that it may be."""
@@ -237,45 +215,14 @@ class ValueStore:
         subject = str(first) if len(addresses) == 1 else asset_of(first)
         # Its own block, because an address can be one that the store cannot hold.
         with concerning(subject):
-            uri = self._somewhere(first) if len(addresses) == 1 else None
+            uri = self.places.somewhere(first) if len(addresses) == 1 else None
             with concerning(subject, uri):
                 yield
 
-    def _somewhere(self, address: Address) -> str:
-        return self.store.uri(self.layout.key(address, "x"))[: -len("x")] + "*"
 
-    def _newest(self, address: Address, found: list[tuple[str, ObjectInfo]]) -> Located | None:
-        if not found:
-            return None
-        newest = max(info.modified for _, info in found)
-        candidates = [(extension, info) for extension, info in found if info.modified == newest]
-        uris = sorted(info.uri for _, info in candidates)
-        with concerning(str(address), uris[0]):
-            if len(candidates) > 1:
-                msg = f"{' and '.join(uris)} are equally new"
-                hint = "name one in the metadata dagster_buckets/format, or delete the other"
-                raise ConfigurationError(msg, hint=hint)
-            extension, info = candidates[0]
-            chosen = format_by_extension(extension)
-            if chosen is None:
-                msg = f"no installed format ({', '.join(names('formats'))}) reads {info.uri}"
-                hint = "install the plugin that wrote it, or delete it if it is not a value"
-                raise ConfigurationError(msg, hint=hint)
-            return Located(address, info.key, chosen)
-
-    def nothing_stored(self, address: Address, at: Located | None = None) -> ObjectNotFoundError:
-        """The error for a value that is not there; lists its siblings to say what is."""
-        uri = self.store.uri(at.key) if at else self._somewhere(address)
-        others = self.store.scan(self.layout.stem(address)) if at else iter(())
-        other = next((info.uri for info in others if info.key != at.key), None) if at else None
-        msg = f"nothing is stored for {address}"
-        hint = "materialize it first, or check the manager's bucket, prefix and layout"
-        if other is not None:
-            msg += f" in format {at.format.name!r}" if at else ""
-            hint = f"there is {other}, which this format does not read: materialize it again"
-        error = ObjectNotFoundError(msg, uri=uri, hint=hint)
-        error.subject = str(address)
-        return error
+def scheme_of(store: ObjectStore) -> str:
+    """The scheme of a store's URIs: ``s3``, ``gs``, ``file`` or another's."""
+    return store.uri("x").partition(":")[0]
 
 
 def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster_buckets.address import asset_of
+from dagster_buckets.address import asset_of, path_of
 from dagster_buckets.errors import PartitionError, concerning
 from dagster_buckets.requests import Target, WriteRequest
 from dagster_buckets.shapes import read_annotation
@@ -32,6 +32,7 @@ def write(
     """
     name = request.options.format if request.options.format != AUTO else default_format
     shape = read_annotation(request.annotation)
+    values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
     partitioned = request.targets[0].partition_key is not None
     if len(request.targets) == 1 and not (partitioned and shape.splits_frame):
         (target,) = request.targets

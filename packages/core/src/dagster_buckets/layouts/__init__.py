@@ -1,6 +1,6 @@
 """Layouts: how addresses become object keys."""
 
-from dagster_buckets.layouts.base import Layout
+from dagster_buckets.layouts.base import Layout, LayoutSpec, SupportsOldStems, SupportsSpec
 from dagster_buckets.layouts.hive import HiveLayout
 
-__all__ = ["HiveLayout", "Layout"]
+__all__ = ["HiveLayout", "Layout", "LayoutSpec", "SupportsOldStems", "SupportsSpec"]

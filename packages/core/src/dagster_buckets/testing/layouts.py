@@ -141,12 +141,10 @@ class LayoutConformance:
 
     @_property
     @given(asset_addresses(), extensions())
-    def test_an_asset_lies_in_its_folder(
+    def test_the_keys_of_an_asset_begin_with_its_prefix(
         self, layout: Layout, address: AssetAddress, extension: str
     ) -> None:
-        folder = layout.folder(address.path)
-        assert folder.endswith("/")
-        assert _key(layout, address, extension).startswith(folder)
+        assert _key(layout, address, extension).startswith(layout.prefix(address.path))
 
     @_property
     @given(
