@@ -29,7 +29,7 @@ from dagster_buckets.errors import (
     UnsupportedTypeError,
 )
 from dagster_buckets.formats import Format
-from dagster_buckets.layouts import HiveLayout, Layout
+from dagster_buckets.layouts import HiveLayout, Layout, LegacyLayout, TemplateLayout
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.stores import MemoryStore, ObjectStore
 from dagster_buckets.values import ValueStore
@@ -57,6 +57,7 @@ __all__ = [
     "IntegrityError",
     "InvalidKeyError",
     "Layout",
+    "LegacyLayout",
     "MemoryIOManager",
     "MemoryStore",
     "MissingDependencyError",
@@ -70,6 +71,7 @@ __all__ = [
     "PluginConflictError",
     "StoreError",
     "StoreUnavailableError",
+    "TemplateLayout",
     "UnknownPluginError",
     "UnsupportedTypeError",
     "ValueStore",
