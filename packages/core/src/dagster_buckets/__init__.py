@@ -35,6 +35,7 @@ from dagster_buckets.stores import MemoryStore, ObjectStore
 from dagster_buckets.values import ValueStore
 
 if TYPE_CHECKING:
+    from dagster_buckets.definitions import AssetLocation
     from dagster_buckets.io_manager import BucketIOManager, MemoryIOManager
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ __all__ = [
     "AccessDeniedError",
     "Address",
     "AssetAddress",
+    "AssetLocation",
     "Body",
     "BucketIOManager",
     "BucketNotFoundError",
@@ -81,7 +83,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Everything else here works without Dagster, whose import takes two seconds.
-    if name in ("BucketIOManager", "MemoryIOManager"):
+    if name in ("AssetLocation", "BucketIOManager", "MemoryIOManager"):
         from dagster_buckets import io_manager
 
         return getattr(io_manager, name)

@@ -6,7 +6,7 @@ The only module that reads Dagster's contexts. On the load path nothing depends 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,12 +15,11 @@ from dagster._core.errors import DagsterInvariantViolationError
 from dagster_shared.check import CheckError
 
 from dagster_buckets.address import AssetAddress, OpAddress
+from dagster_buckets.definitions import dimensions_of, options_of
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
 from dagster_buckets.requests import LoadRequest, Options, Target, WriteRequest
 
 __all__ = ["load_request", "write_request"]
-
-_NAMESPACE = "dagster_buckets/"
 
 
 def write_request(context: OutputContext) -> WriteRequest:
@@ -31,7 +30,7 @@ def write_request(context: OutputContext) -> WriteRequest:
             partition key for none), or a range that holds none.
         ConfigurationError: Metadata that we do not know, or a context without a name.
     """
-    options = _options(context.definition_metadata)
+    options = options_of(context.definition_metadata)
     annotation = _annotation(context)
     if not context.has_asset_key:
         return WriteRequest((Target(None, _op_address(context)),), annotation, options)
@@ -61,7 +60,7 @@ def load_request(context: InputContext) -> LoadRequest:
         ConfigurationError: Metadata that we do not know, or an input that comes from nowhere.
     """
     upstream = context.upstream_output
-    options = _options(
+    options = options_of(
         upstream.definition_metadata if upstream is not None else {}, context.definition_metadata
     )
     annotation = _annotation(context)
@@ -96,19 +95,9 @@ def _targets(
     options: Options,
 ) -> tuple[Target, ...]:
     return tuple(
-        Target(key, AssetAddress.of(path, _dimensions(key, definition, options.partition_name)))
+        Target(key, AssetAddress.of(path, dimensions_of(key, definition, options.partition_name)))
         for key in keys
     )
-
-
-def _dimensions(
-    key: str, definition: dg.PartitionsDefinition[Any] | None, single_name: str
-) -> Mapping[str, str]:
-    if isinstance(key, dg.MultiPartitionKey):
-        return key.keys_by_dimension
-    if isinstance(definition, dg.MultiPartitionsDefinition):
-        return definition.get_partition_key_from_str(key).keys_by_dimension
-    return {single_name: key}
 
 
 def _ordered(
@@ -187,36 +176,3 @@ def _instance_of_output(context: OutputContext) -> dg.DagsterInstance | None:
         return context.step_context.instance
     except DagsterInvariantViolationError:
         return None
-
-
-def _options(*sources: Mapping[str, Any] | None) -> Options:
-    """Options from metadata; later sources win."""
-    merged: dict[str, Any] = {}
-    for source in sources:
-        for name, value in (source or {}).items():
-            if name.startswith(_NAMESPACE):
-                plain = value.value if isinstance(value, dg.MetadataValue) else value
-                merged[name.removeprefix(_NAMESPACE)] = plain
-            elif name == "allow_missing_partitions" and value is True:
-                merged.setdefault("on_missing", "skip")
-    unknown = sorted(set(merged) - set(_CHOICES))
-    if unknown:
-        known = ", ".join(_NAMESPACE + name for name in _CHOICES)
-        msg = f"unknown metadata {', '.join(_NAMESPACE + name for name in unknown)}"
-        raise ConfigurationError(msg, hint=f"these are known: {known}")
-    for name, value in merged.items():
-        choices = _CHOICES[name]
-        if not isinstance(value, str) or (choices and value not in choices):
-            wanted = " or ".join(repr(choice) for choice in choices) if choices else "a string"
-            msg = f"the metadata {_NAMESPACE}{name} must be {wanted}, not {value!r}"
-            raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
-    return Options(**merged)
-
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "format": (),
-    "layout": (),
-    "on_missing": ("error", "skip", "none"),
-    "partition_name": (),
-    "shape": ("value", "partitions"),
-}

@@ -12,12 +12,20 @@ from dagster import InputContext, OutputContext
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from dagster_buckets.contexts import load_request, write_request
+from dagster_buckets.definitions import (
+    AssetLike,
+    AssetLocation,
+    PartitionLike,
+    address_of,
+    location_of,
+    settings_of,
+)
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import describe_load, describe_write, log_partitions
 from dagster_buckets.plugins import check_name, get_layout
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
-from dagster_buckets.values import AUTO, ValueStore, scheme_of
+from dagster_buckets.values import AUTO, ValueStore, first_named, scheme_of
 from dagster_buckets.writing import write
 
 __all__ = ["BucketIOManager", "MemoryIOManager"]
@@ -83,6 +91,66 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
                 layout = get_layout(self.layout, scheme=scheme_of(store))
                 self._values = ValueStore(store, layout, self.max_concurrency)
             return self._values
+
+    def uri_for(
+        self,
+        asset_key: AssetLike,
+        partition_key: PartitionLike = None,
+        *,
+        format: str | None = None,  # noqa: A002 - the name of the setting
+    ) -> str:
+        """The URI of an asset's value, for Pipes, dbt, notebooks and other tools.
+
+        No request where the format is known, from ``format``, the asset's metadata or the
+        manager's setting; there may be nothing at the URI yet. Where it is ``auto``, one listing
+        finds the newest object.
+
+        Args:
+            asset_key: The key, or the definition of the asset (``@asset`` function or
+                ``AssetSpec``), whose ``dagster_buckets/…`` metadata then counts.
+            partition_key: Of an asset with partitions; for several dimensions a
+                ``MultiPartitionKey`` or ``{dimension: key}``.
+            format: A format's name.
+
+        Raises:
+            ObjectNotFoundError: The format is not known, and nothing is stored.
+            PartitionError: The definition is given, and has no such partitions.
+            InvalidKeyError: The layout has no key for it.
+
+        Example:
+            >>> manager = MemoryIOManager(name="lake", prefix="prod", format="parquet")
+            >>> manager.uri_for(["sales", "orders"], "2024-01-31")
+            'memory://lake/prod/sales/orders/partition=2024-01-31/data.parquet'
+        """
+        address, options = address_of(asset_key, partition_key)
+        values = self.values.laid_out(options.layout, address.path)
+        return values.uri(address, format_name=first_named(format, options.format, self.format))
+
+    def parse_uri(self, uri: str, *, asset: AssetLike | None = None) -> AssetLocation | None:
+        """Whose value lies at a URI: the inverse of :meth:`uri_for`. No request.
+
+        ``None`` for a URI that is not this manager's, for outputs of ops, and for keys that
+        cannot be inverted because a name in them was too long.
+
+        Args:
+            uri: As :meth:`uri_for`, ``dagster/uri`` and the store's notifications give it.
+            asset: The definition of an asset with a layout of its own.
+
+        Raises:
+            ConfigurationError: The keys of the layout (``legacy``) do not tell.
+
+        Example:
+            >>> manager = MemoryIOManager(name="lake")
+            >>> found = manager.parse_uri("memory://lake/orders/partition=2024-01-31/data.parquet")
+            >>> found.asset_key, found.partition_key, found.format
+            (AssetKey(['orders']), '2024-01-31', 'parquet')
+        """
+        values = self.values
+        if asset is not None:
+            path, options = settings_of(asset)
+            values = values.laid_out(options.layout, path)
+        found = values.parse(uri)
+        return None if found is None else location_of(*found)
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the output of a step. Called by Dagster.

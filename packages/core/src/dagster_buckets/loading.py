@@ -13,7 +13,7 @@ from dagster_buckets.placing import Located
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
 from dagster_buckets.transfer import Outcome, failure, run_all
-from dagster_buckets.values import AUTO, OnMissing, ValueStore
+from dagster_buckets.values import OnMissing, ValueStore, first_named
 
 __all__ = ["Loaded", "load"]
 
@@ -76,7 +76,7 @@ def load(
                 return read(target, located)
             raise
 
-    name = request.options.format if request.options.format != AUTO else default_format
+    name = first_named(request.options.format, default_format)
     addresses = [target.address for target in targets]
     places = values.locate(addresses, format_name=name, annotation=_written_as(request))
     pairs = list(zip(targets, places, strict=True))

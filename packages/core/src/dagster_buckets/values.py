@@ -28,7 +28,16 @@ from dagster_buckets.plugins import format_for_type, get_format, get_layout, ref
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["AUTO", "OnMissing", "Stored", "ValueStore", "choose_format", "is_none", "scheme_of"]
+__all__ = [
+    "AUTO",
+    "OnMissing",
+    "Stored",
+    "ValueStore",
+    "choose_format",
+    "first_named",
+    "is_none",
+    "scheme_of",
+]
 
 AUTO = "auto"
 OnMissing = Literal["error", "skip", "none"]
@@ -187,6 +196,31 @@ class ValueStore:
                 return self.places.find(addresses)
             return [self.places.at(address, known) for address in addresses]
 
+    def uri(self, address: Address, *, format_name: str = AUTO) -> str:
+        """The URI of a value.
+
+        No request if the format is named: there may be nothing yet. ``auto`` finds the newest
+        object by a listing.
+
+        Raises:
+            ObjectNotFoundError: The format is not named, and nothing is stored.
+        """
+        (located,) = self.locate([address], format_name=format_name)
+        if located is None:
+            raise self.places.nothing_stored(address)
+        return self.store.uri(located.key)
+
+    def parse(self, uri: str) -> tuple[Address, str] | None:
+        """The inverse of :meth:`uri`: the address and the extension.
+
+        ``None`` for a URI outside of this store and for an object that no value has.
+
+        Raises:
+            ConfigurationError: The keys of the layout do not tell which address they belong to.
+        """
+        base = self.store.uri("x")[: -len("x")]
+        return self.layout.parse(uri.removeprefix(base)) if uri.startswith(base) else None
+
     def concat(self, located: Sequence[Located], payloads: Sequence[Payload], as_type: type) -> Any:
         """One value of many objects, joined in this order; those that hold ``None`` are left out.
 
@@ -223,6 +257,11 @@ class ValueStore:
 def scheme_of(store: ObjectStore) -> str:
     """The scheme of a store's URIs: ``s3``, ``gs``, ``file`` or another's."""
     return store.uri("x").partition(":")[0]
+
+
+def first_named(*settings: str | None) -> str:
+    """The first of these format settings that names one, else :data:`AUTO`."""
+    return next((name for name in settings if name not in (None, AUTO)), AUTO) or AUTO
 
 
 def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None:

@@ -10,7 +10,7 @@ from dagster_buckets.errors import PartitionError, concerning
 from dagster_buckets.requests import Target, WriteRequest
 from dagster_buckets.shapes import read_annotation
 from dagster_buckets.transfer import failure, run_all
-from dagster_buckets.values import AUTO, Stored, ValueStore
+from dagster_buckets.values import Stored, ValueStore, first_named
 
 __all__ = ["write"]
 
@@ -30,7 +30,7 @@ def write(
         PartitionError: The keys of the value are not those of the run (nothing was written), or
             some partitions failed (the others were written, and are named).
     """
-    name = request.options.format if request.options.format != AUTO else default_format
+    name = first_named(request.options.format, default_format)
     shape = read_annotation(request.annotation)
     values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
     partitioned = request.targets[0].partition_key is not None
