@@ -71,6 +71,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def keys(session: nox.Session) -> None:
+    """Fifty million pairs of addresses, none of which may share a key (minutes; nightly)."""
+    os.environ.setdefault("DAGSTER_BUCKETS_PAIRS", "50000000")
+    pytest(session, "-s", "tests/conformance/test_many_keys.py")
+
+
+@nox.session(venv_backend="none")
 def integration(session: nox.Session) -> None:
     """Real Dagster runs against servers that the tests start and stop."""
     pytest(session, "tests/integration")

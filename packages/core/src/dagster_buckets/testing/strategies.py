@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ __all__ = [
     "extensions",
     "hostile_text",
     "json_values",
+    "neighbours",
     "op_addresses",
 ]
 
@@ -67,6 +71,85 @@ def op_addresses() -> SearchStrategy[OpAddress]:
 def addresses() -> SearchStrategy[Address]:
     """Assets, their partitions, and outputs of ops."""
     return st.one_of(asset_addresses(), op_addresses())
+
+
+def neighbours(address: Address) -> set[Address]:
+    """Other addresses that some naming scheme takes for this one."""
+    near: Iterator[Address] = (
+        _near_asset(address) if isinstance(address, AssetAddress) else _near_output(address)
+    )
+    return set(near) - {address}
+
+
+def _respelled(text: str) -> set[str]:
+    """Texts that are equal once encoded, decoded, normalised, folded or cut somewhere."""
+    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC")}
+    folded = {text.upper(), text.lower(), text.casefold(), text.strip(), text.rstrip(".")}
+    escaped = {quote(text, safe=""), quote(text), unquote(text), text.replace("%2F", "%2f")}
+    paths = {f"{text}/", f"/{text}", f"./{text}", f"{text}/.", text.replace("\\", "/")}
+    paths |= {text.replace("//", "/"), text.strip("/"), f"{text}/../{text}"}
+    others = {
+        f"{text}=",
+        f"{text}.parquet",
+        f"{text}/data.parquet",
+        f"{text}x",
+        text[:-1],
+        f"~{text}",
+    }
+    return forms | folded | escaped | paths | others
+
+
+def _near_asset(address: AssetAddress) -> Iterator[Address]:
+    path, partition = address.path, dict(address.partition)
+    for last in _respelled(path[-1]):
+        yield AssetAddress.of([*path[:-1], last], partition)
+    for dimension, value in partition.items():
+        for other in _respelled(value):
+            yield AssetAddress.of(path, partition | {dimension: other})
+        for other in _respelled(dimension):
+            yield AssetAddress.of(
+                path, {other if d == dimension else d: v for d, v in partition.items()}
+            )
+    # What is a part here is a partition, a folder, a file or an output there.
+    yield AssetAddress.of(["/".join(path)], partition)
+    yield AssetAddress.of([piece for part in path for piece in part.split("/")], partition)
+    yield AssetAddress.of([*path, *partition.values()])
+    yield AssetAddress.of([*path, *(f"{d}={v}" for d, v in partition.items())])
+    yield AssetAddress.of(path, "/".join(partition.values()))
+    yield AssetAddress.of(path, "|".join(partition.values()))
+    yield AssetAddress.of(path, dict(zip(partition, reversed(partition.values()), strict=True)))
+    yield AssetAddress.of([*path, "data.parquet"], partition)
+    yield AssetAddress.of([*path, "data"], partition)
+    if len(path) > 1:
+        yield AssetAddress.of(path[:-1], path[-1])
+        yield AssetAddress.of(path[:-1], partition)
+    if len(path) in (3, 4):
+        yield OpAddress(*path)
+    if path[0] in (".runs", "storage") and len(path) in (4, 5):
+        yield OpAddress(*path[1:])
+
+
+def _near_output(address: OpAddress) -> Iterator[Address]:
+    run, step, name, mapped = (
+        address.run_id,
+        address.step_key,
+        address.output_name,
+        address.mapping_key,
+    )
+    for other in _respelled(step):
+        yield OpAddress(run, other, name, mapped)
+    for other in _respelled(name):
+        yield OpAddress(run, step, other, mapped)
+    yield OpAddress(run, step.replace("[", "--").replace("]", ""), name, mapped)
+    parts = [run, step, name] if mapped is None else [run, step, name, mapped]
+    for folder in ([], [".runs"], ["storage"]):
+        yield AssetAddress.of([*folder, *parts])
+        yield AssetAddress.of([*folder, *parts[:-1]], parts[-1])
+    yield OpAddress(run, step, name, "" if mapped is None else None)
+    if mapped is not None:
+        for other in _respelled(mapped):
+            yield OpAddress(run, step, name, other)
+        yield OpAddress(run, step, f"{name}/{mapped}")
 
 
 def extensions() -> SearchStrategy[str]:
