@@ -90,6 +90,12 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Measures, beside peers and in one run; prints tables."""
+    tool(session, "python", "-m", "benchmarks.keys")
+
+
+@nox.session(venv_backend="none")
 def wheels(session: nox.Session) -> None:
     """Builds every source distribution, and from each of them its wheel, into .nox/wheels."""
     shutil.rmtree(WHEELS, ignore_errors=True)

@@ -94,10 +94,15 @@ def _targets(
     definition: dg.PartitionsDefinition[Any] | None,
     options: Options,
 ) -> tuple[Target, ...]:
-    return tuple(
-        Target(key, AssetAddress.of(path, dimensions_of(key, definition, options.partition_name)))
-        for key in keys
-    )
+    several = isinstance(definition, dg.MultiPartitionsDefinition)
+
+    def address(key: str) -> AssetAddress:
+        if several or isinstance(key, dg.MultiPartitionKey):
+            dimensions = dimensions_of(key, definition, options.partition_name)
+            return AssetAddress.of(path, dimensions)
+        return AssetAddress(path, ((options.partition_name, key),))
+
+    return tuple(Target(key, address(key)) for key in keys)
 
 
 def _ordered(

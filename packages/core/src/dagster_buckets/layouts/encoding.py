@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from dagster_buckets.errors import ConfigurationError, InvalidKeyError
 
@@ -37,8 +37,8 @@ NAME_CHARACTERS = "A-Za-z0-9_%~-"
 EXTENSION = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 
 _EMPTY = "%"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
-_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII).fullmatch
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]").sub
+_NOT_IN_VALUES = re.compile(r"[^A-Za-z0-9_.-]").sub
 _EXTENSION = re.compile(EXTENSION, re.ASCII).fullmatch
 
 
@@ -48,7 +48,7 @@ def encode_name(name: str, limit: int = COMPONENT_LIMIT) -> str:
     Raises:
         InvalidKeyError: The name holds a lone surrogate.
     """
-    encoded = name if _PLAIN_NAME(name) else _percent(name).replace(".", "%2E") or _EMPTY
+    encoded = _NOT_IN_NAMES(_escape, name) or _EMPTY
     return encoded if len(encoded) <= limit else shorten(encoded, name, limit)
 
 
@@ -58,7 +58,7 @@ def encode_value(value: str, limit: int = COMPONENT_LIMIT) -> str:
     Raises:
         InvalidKeyError: The value holds a lone surrogate.
     """
-    encoded = value if _PLAIN_VALUE(value) else _percent(value)
+    encoded = _NOT_IN_VALUES(_escape, value)
     return encoded if len(encoded) <= limit else shorten(encoded, value, limit)
 
 
@@ -93,11 +93,14 @@ def check_extension(extension: str) -> str:
     return extension
 
 
-def _percent(text: str) -> str:
+def _escape(found: re.Match[str]) -> str:
+    return _percent(found[0])
+
+
+@lru_cache(maxsize=4096)
+def _percent(character: str) -> str:
     try:
-        raw = text.encode()
+        return "".join(f"%{byte:02X}" for byte in character.encode())
     except UnicodeEncodeError as error:
-        msg = f"{text!r} holds a lone surrogate, which no object key can carry"
+        msg = f"{character!r} is a lone surrogate, which no object key can carry"
         raise InvalidKeyError(msg, hint="use valid Unicode in asset and partition keys") from error
-    # quote keeps '~' unasked, but here it marks what was shortened.
-    return quote_from_bytes(raw, safe="").replace("~", "%7E")

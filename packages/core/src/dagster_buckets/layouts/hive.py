@@ -102,9 +102,9 @@ def _parse_asset(folder: list[str]) -> AssetAddress | None:
 
 def _encode_dimension(name: str, value: str) -> str:
     prefix = _dimension_prefix(name)
-    if value == _HIVE_NULL:
-        return prefix + shorten(value, value, COMPONENT_LIMIT - len(prefix)) + "/"
-    return prefix + encode_value(value, COMPONENT_LIMIT - len(prefix)) + "/"
+    room = COMPONENT_LIMIT - len(prefix)
+    encoded = encode_value(value, room) if value != _HIVE_NULL else shorten(value, value, room)
+    return f"{prefix}{encoded}/"
 
 
 @lru_cache(maxsize=4096)

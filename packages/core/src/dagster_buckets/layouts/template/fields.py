@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dagster_buckets.address import DEFAULT_DIMENSION
@@ -107,19 +107,24 @@ class Variant:
 
     Attributes:
         atoms: In order. Only :class:`Text` can hold a ``/``.
+        has_extension: Whether its keys tell the format.
+        tells_time: Whether there are :class:`Digits` in it.
     """
 
     atoms: tuple[Atom, ...]
+
+    has_extension: bool = field(init=False)
+    tells_time: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        atoms = self.atoms
+        object.__setattr__(self, "has_extension", bool(atoms) and isinstance(atoms[-1], Extension))
+        object.__setattr__(self, "tells_time", any(isinstance(atom, Digits) for atom in atoms))
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The partition dimensions of the addresses that it serves, in alphabetical order."""
         return tuple(sorted({a.dimension for a in self.atoms if isinstance(a, Value | Digits)}))
-
-    @property
-    def has_extension(self) -> bool:
-        """Whether its keys tell the format."""
-        return isinstance(self.atoms[-1], Extension)
 
     def components(self) -> list[tuple[Atom, ...]]:
         """The atoms between the slashes."""
@@ -204,25 +209,25 @@ def _text(template: str, text: str) -> Text:
     return Text(text)
 
 
-def _field(template: str, field: str) -> list[Atom]:
-    if field == "ext":
+def _field(template: str, name: str) -> list[Atom]:
+    if name == "ext":
         return [Extension()]
-    if found := _ASSET.fullmatch(field):
-        start, stop = (int(found[name]) if found[name] else None for name in ("start", "stop"))
-        if "[" not in field or found["colon"]:
+    if found := _ASSET.fullmatch(name):
+        start, stop = (int(found[edge]) if found[edge] else None for edge in ("start", "stop"))
+        if "[" not in name or found["colon"]:
             if (start or 0) < 0 or (stop is not None and stop >= 0):
                 raise _refuse(template, "slices count from both ends, as {asset[1:-1]} does")
             return [Parts(start, stop)]
         if start is not None and stop is None:
             return [Parts(start, single=True)]
-    elif found := _DIMENSION.fullmatch(field):
+    elif found := _DIMENSION.fullmatch(name):
         dimension = found["name"] or DEFAULT_DIMENSION
         if found["pattern"]:
             return _time(template, dimension, found["pattern"])
-        if field != "date":
+        if name != "date":
             return [Value(dimension)]
         raise _refuse(template, "{date} needs a format, such as {date:%Y/%m/%d}")
-    raise _refuse(template, f"there is no field {{{field}}}")
+    raise _refuse(template, f"there is no field {{{name}}}")
 
 
 def _time(template: str, dimension: str, pattern: str) -> list[Atom]:

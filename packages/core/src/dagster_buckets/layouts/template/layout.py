@@ -95,10 +95,11 @@ class TemplateLayout:
 
     def key(self, address: Address, extension: str) -> str:
         """See :meth:`Layout.key <dagster_buckets.layouts.base.Layout.key>`."""
-        stem = self.stem(address)
-        if isinstance(address, OpAddress) or self._variant(address).has_extension:
-            return stem + check_extension(extension)
-        return stem
+        if isinstance(address, OpAddress):
+            return run_stem(address) + check_extension(extension)
+        variant = self._variant(address)
+        stem = _checked(variant, address, self.template)
+        return stem + check_extension(extension) if variant.has_extension else stem
 
     def stem(self, address: Address) -> str:
         """See :meth:`Layout.stem <dagster_buckets.layouts.base.Layout.stem>`."""
@@ -156,7 +157,7 @@ class TemplateLayout:
         if self.asset is not None and address.path != self.asset:
             msg = f"the template {self.template!r} is for the asset {'/'.join(self.asset)!r} only"
             raise InvalidKeyError(msg, hint="give this asset a layout of its own")
-        dimensions = tuple(name for name, _ in address.partition)
+        dimensions = tuple([name for name, _ in address.partition])
         variant = self._variants.get(dimensions)
         if variant is None:
             what = (
@@ -188,7 +189,7 @@ def _bound(variant: Variant, path: tuple[str, ...]) -> Variant:
 
 def _checked(variant: Variant, address: AssetAddress, template: str) -> str:
     """The key without its extension, if it tells all of the address."""
-    for dimension, value in address.partition:
+    for dimension, value in address.partition if variant.tells_time else ():
         if directives := directives_of(variant, dimension):
             digits = digits_of(value, directives)
             # Beside the whole key, digits are there for the eye only.

@@ -15,6 +15,7 @@ __all__ = ["directives_of", "pattern_of", "read", "write"]
 _NAME = f"[{NAME_CHARACTERS}]+"
 
 
+@lru_cache(maxsize=1024)
 def directives_of(variant: Variant, dimension: str) -> frozenset[str]:
     """The parts of a dimension's time that the variant tells."""
     return frozenset(
@@ -27,25 +28,30 @@ def write(variant: Variant, address: AssetAddress) -> str | None:
 
     What the fields do not tell of the address is lost.
     """
+    values = dict(address.partition)
     found = ""
     for atom in variant.atoms:
         if isinstance(atom, Text):
             found += atom.text
+        elif isinstance(atom, Value):
+            found += encode_name(values[atom.dimension])
         elif isinstance(atom, Parts):
-            parts = atom.of(address.path)
+            parts = _parts(atom, address.path)
             if not parts:
                 return None
-            found += "/".join(map(encode_name, parts))
-        elif isinstance(atom, Value | Digits):
-            value = dict(address.partition)[atom.dimension]
-            if isinstance(atom, Value):
-                found += encode_name(value)
-                continue
-            digits = digits_of(value, directives_of(variant, atom.dimension))
+            found += parts
+        elif isinstance(atom, Digits):
+            directives = directives_of(variant, atom.dimension)
+            digits = digits_of(values[atom.dimension], directives)
             if digits is None:
                 return None
             found += digits[atom.directive]
     return found
+
+
+@lru_cache(maxsize=4096)
+def _parts(atom: Parts, path: tuple[str, ...]) -> str:
+    return "/".join(map(encode_name, atom.of(path)))
 
 
 @lru_cache(maxsize=1024)
