@@ -123,6 +123,7 @@ def test_foreign_uris_are_nobodys(make_manager: MakeManager) -> None:
         own.replace("/a/", "/a b/"),
         "",
         "nonsense",
+        "a/data.json",
     ):
         assert manager.parse_uri(uri) is None, uri
     unknown = manager.parse_uri(own.replace(".json", ".strange"))

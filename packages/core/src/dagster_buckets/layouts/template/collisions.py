@@ -26,7 +26,7 @@ from dagster_buckets.layouts.template.fields import (
     Variant,
 )
 from dagster_buckets.layouts.template.matching import directives_of, pattern_of, read, write
-from dagster_buckets.layouts.template.times import CHAINS, example_keys
+from dagster_buckets.layouts.template.times import CHAINS, digits_of, example_keys, key_of
 
 __all__ = ["check_apart"]
 
@@ -37,7 +37,8 @@ _NAME_SET = frozenset(c for c in map(chr, range(128)) if _IN_NAMES.fullmatch(c))
 _EXTENSION_SET = frozenset(string.ascii_letters + string.digits + "_-.")
 _DIGIT_SET = frozenset(string.digits)
 
-_EXAMPLES = 3000
+#: Of each variant; a refused template is told within a tenth of a second.
+_EXAMPLES = 1000
 
 
 def check_apart(
@@ -196,7 +197,7 @@ def _matches(component: _Component, text: str) -> bool:
 def _example(variants: Sequence[Variant], asset: tuple[str, ...] | None) -> str | None:
     """Two small addresses whose keys collide, in words; ``None`` if there are none so small."""
     owners: dict[str, AssetAddress] = {}
-    for address, key in itertools.islice(_small_keys(variants, asset), _EXAMPLES):
+    for address, key in _small_keys(variants, asset):
         owner = owners.setdefault(key, address)
         if owner != address:
             return f"{owner} and {address} both get the key {key!r}"
@@ -228,16 +229,30 @@ def _small_keys(
     words = _words(variants)
     paths = [asset] if asset else [p for n in (1, 2, 3) for p in itertools.product(words, repeat=n)]
     for variant in variants:
-        choices = [
-            example_keys(directives) if (directives := directives_of(variant, d)) else words
-            for d in variant.dimensions
-        ]
-        for path in paths:
-            for values in itertools.product(*choices):
-                address = AssetAddress.of(path, dict(zip(variant.dimensions, values, strict=True)))
-                key = write(variant, address)
-                if key is not None:
-                    yield address, key + ("x" if variant.has_extension else "")
+        yield from itertools.islice(_of_variant(variant, paths, words), _EXAMPLES)
+
+
+def _of_variant(
+    variant: Variant, paths: Sequence[tuple[str, ...]], words: Sequence[str]
+) -> Iterator[tuple[AssetAddress, str]]:
+    choices = [
+        _times(directives) if (directives := directives_of(variant, dimension)) else words
+        for dimension in variant.dimensions
+    ]
+    for path in paths:
+        for values in itertools.product(*choices):
+            address = AssetAddress.of(path, dict(zip(variant.dimensions, values, strict=True)))
+            key = write(variant, address)
+            if key is not None:
+                yield address, key + ("x" if variant.has_extension else "")
+
+
+def _times(directives: frozenset[str]) -> list[str]:
+    """Partition keys that spell times; of directives that can do, those that they give back."""
+    found = example_keys(directives)
+    if directives not in CHAINS:
+        return found
+    return [key for key in found if key_of(digits_of(key, directives) or {}) == key]
 
 
 def _words(variants: Sequence[Variant]) -> list[str]:
