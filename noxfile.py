@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parent
 BIN = ROOT / ".venv" / "bin"
 WHEELS = ROOT / ".nox" / "wheels"
 CONSTRAINTS = ROOT / "constraints.txt"
+STOCK_CONSTRAINTS = ROOT / "tests" / "compat" / "constraints.txt"
 CONSTRAINTS_HEAD = """\
-# The version of every package that tests, demo and tools install, for Python 3.11 to 3.14.
+# The version of every package that {what}, for Python 3.11 to 3.14.
 # `nox -s constraints` adds what is missing; `nox -s constraints -- --upgrade` renews all of it.
 """
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==")
@@ -170,14 +171,56 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", "-n", WORKERS, "tests/unit", "tests/conformance", *session.posargs)
 
 
+@nox.session
+def stock(session: nox.Session) -> None:
+    """Dagster's own managers beside ours, both ways; in an environment of their versions."""
+    tool(
+        session,
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        session.virtualenv.location,
+        "--constraint",
+        str(STOCK_CONSTRAINTS),
+        "--build-constraints",
+        str(CONSTRAINTS),
+        "--editable",
+        ".[s3,gcs,polars]",
+        *(word for name in PACKAGES for word in ("--editable", f"packages/{name}")),
+        "--group",
+        "stock",
+    )
+    tests = sorted(str(path) for path in Path("tests/compat").glob("test_stock_*.py"))
+    session.run("pytest", "-n", WORKERS, *tests, *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def constraints(session: nox.Session) -> None:
-    """Renews constraints.txt; with `-- --upgrade` everything moves to its newest version."""
-    folder = Path(session.create_tmp())
-    tools = folder / "tools.txt"
+    """Renews both constraints.txt; with `-- --upgrade` everything moves to its newest version."""
+    tools = Path(session.create_tmp(), "tools.txt")
     tools.write_text("hatchling\nnox\nuv\n", encoding="utf-8")
+    groups = [f"--group={name}" for name in ("test", "types", "lint", "imports")]
+    compile_pins(
+        session,
+        CONSTRAINTS,
+        CONSTRAINTS_HEAD.format(what="tests, demo and tools install"),
+        *("--all-extras", *groups, str(tools)),
+    )
+    compile_pins(
+        session,
+        STOCK_CONSTRAINTS,
+        CONSTRAINTS_HEAD.format(what="the tests beside Dagster's own managers install"),
+        *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=stock"),
+    )
+
+
+def compile_pins(session: nox.Session, target: Path, head: str, *args: str) -> None:
+    """Writes the versions that uv resolves for all Pythons; what is pinned already stays."""
     # uv keeps the versions that it finds in its output file.
-    compiled = Path(shutil.copy(CONSTRAINTS, folder))
+    compiled = Path(session.create_tmp(), f"{target.parent.name}-pins.txt")
+    compiled.write_bytes(target.read_bytes() if target.exists() else b"")
     tool(
         session,
         "uv",
@@ -190,15 +233,13 @@ def constraints(session: nox.Session) -> None:
         "--no-emit-index-url",
         "--no-annotate",
         "--no-header",
-        "--all-extras",
-        *(f"--group={name}" for name in ("test", "types", "lint", "imports")),
         "--output-file",
         str(compiled),
+        *args,
         *session.posargs,
         "pyproject.toml",
         *(f"packages/{name}/pyproject.toml" for name in PACKAGES),
-        str(tools),
     )
     # Our own distributions are in it as paths; only versions are kept.
     pins = [line for line in compiled.read_text("utf-8").splitlines() if PIN.match(line)]
-    CONSTRAINTS.write_text(CONSTRAINTS_HEAD + "\n".join([*pins, ""]), encoding="utf-8")
+    target.write_text(head + "\n".join([*pins, ""]), encoding="utf-8")

@@ -5,8 +5,29 @@ from dagster_buckets.layouts import Layout
 from dagster_buckets.plugins import get_layout, names
 from dagster_buckets.testing.layouts import LayoutConformance
 
+#: By the name of the layout, what the setting ``layout`` can be.
+SPECS = {
+    "hive": ["hive"],
+    "legacy": [
+        "legacy:filesystem",
+        "legacy:s3",
+        "legacy:gcs",
+        "legacy:adls",
+        "legacy:polars",
+    ],
+    "template": [
+        "template:{asset}[/key={partition}][/date={dim.date}/region={dim.region}]/data.{ext}",
+    ],
+}
+ALL_SPECS = [spec for name in names("layouts") for spec in SPECS.get(name, [])]
+
+
+@pytest.mark.parametrize("name", names("layouts"))
+def test_every_layout_has_a_sample(name: str) -> None:
+    assert SPECS.get(name), f"add what layout={name!r} can be to SPECS"
+
 
 class TestLayouts(LayoutConformance):
-    @pytest.fixture(params=names("layouts"))
+    @pytest.fixture(params=ALL_SPECS)
     def layout(self, request: pytest.FixtureRequest) -> Layout:
         return get_layout(request.param)

@@ -10,10 +10,12 @@ from dagster_buckets.layouts import Layout
 from dagster_buckets.plugins import Kind, check_name, get_format, get_layout, get_store_class, names
 from dagster_buckets.stores import ObjectStore
 
+from tests.conformance.test_layouts import SPECS
+
 
 def test_the_built_ins_are_registered() -> None:
     assert {"arrow", "bytes", "json", "parquet", "pickle", "text"} <= set(names("formats"))
-    assert "hive" in names("layouts")
+    assert {"hive", "legacy", "template"} <= set(names("layouts"))
     assert {"memory", "file", "s3", "gs"} <= set(names("stores"))
 
 
@@ -31,8 +33,9 @@ def test_formats_have_the_name_of_their_entry_point(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("layouts"))
 def test_layouts_have_the_name_of_their_entry_point(name: str) -> None:
-    assert isinstance(get_layout(name), Layout)
-    assert get_layout(name).name == name
+    for spec in SPECS[name]:
+        assert isinstance(get_layout(spec), Layout)
+        assert get_layout(spec).name == name
 
 
 @pytest.mark.parametrize("name", names("stores"))

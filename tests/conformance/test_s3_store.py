@@ -14,19 +14,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from dagster_buckets.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     ConfigurationError,
     IntegrityError,
+    InvalidKeyError,
     ObjectExistsError,
     StoreError,
     StoreUnavailableError,
 )
 from dagster_buckets.objects import Body, Header, digest_of
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
+from dagster_buckets_s3.seaweedfs import is_seaweedfs
 from dagster_buckets_s3.store import S3Store
 
 from tests.servers import Answer, Request, Stub, stub_server
@@ -612,6 +616,90 @@ def test_reader_of_a_large_object(store: S3Store) -> None:
         assert digest_of([file.read()]) == digest_of([data[5:]])
         file.seek(-3, 2)
         assert file.read(100) == data[-3:]
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["a\ufffeb", "\uffff/x"])
+def test_characters_that_no_deletion_can_hold_are_refused(store: S3Store, key: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: store.put(key, Body.of(b"x")), lambda: store.get(key), lambda: store.head(key),
+        lambda: store.open(key), lambda: store.delete([key]), lambda: store.uri(key),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(InvalidKeyError, match="XML"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("server", "status", "code", "expected"),
+    [
+        ("SeaweedFS 30GB 3.97", 404, "NoSuchKey", True),
+        ("nginx", 400, "InvalidRequest", True),
+        ("AmazonS3", 404, "NoSuchKey", False),
+        ("AmazonS3", 403, "AccessDenied", False),
+        ("AmazonS3", 400, "ExpiredToken", False),
+    ],
+)
+def test_how_seaweedfs_is_known(server: str, status: int, code: str, *, expected: bool) -> None:
+    answer: Any = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {"server": server}},
+    }
+    client = Mock()
+    client.get_object.side_effect = ClientError(answer, "GetObject")
+    assert is_seaweedfs(client, "lake", "p/") is expected
+    client.get_object.assert_called_once_with(Bucket="lake", Key="p/\\.")
+
+
+@pytest.mark.parametrize("key", ["a\\b", ".uploads/x", "a/.uploads/b", "a.versions/b"])
+def test_keys_that_seaweedfs_loses(stub: Stub, stubbed: S3Store, key: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: stubbed.put(key, Body.of(b"x")), lambda: stubbed.get(key), lambda: stubbed.head(key),
+        lambda: stubbed.open(key), lambda: stubbed.delete(["x", key]),
+    ]  # fmt: skip
+    # As long as nothing is known, nothing is done, and it is asked again.
+    stub.refuse(503, "SlowDown")
+    for call in calls:
+        with pytest.raises(StoreUnavailableError):
+            call()
+    assert {request.path for request in stub.requests} == {"/lake/p/%5C."}
+    stub.requests.clear()
+    stub.refuse(400, "InvalidRequest")
+    for call in calls:
+        with pytest.raises(InvalidKeyError, match="on this server: SeaweedFS"):
+            call()
+    assert [(request.method, request.path) for request in stub.requests] == [
+        ("GET", "/lake/p/%5C.")
+    ]
+    assert stubbed.uri(key) == f"s3://lake/p/{key}"
+
+
+def test_other_servers_are_asked_once(stub: Stub, stubbed: S3Store) -> None:
+    def answer(request: Request) -> Answer:
+        if request.method == "GET":
+            return 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
+        return 200, {"ETag": '"e"'}, b""
+
+    stub.answer = answer
+    for key in ("plain", "a\\b", "c\\d", ".uploads/x"):
+        stubbed.put(key, Body.of(b"x"))
+    assert [request.method for request in stub.requests] == ["PUT", "GET", "PUT", "PUT", "PUT"]
+    assert stub.requests[2].path == "/lake/p/a%5Cb"
+
+
+def test_what_is_neither_there_nor_can_be_created(stub: Stub, stubbed: S3Store) -> None:
+    def answer(request: Request) -> Answer:
+        if request.method == "PUT":
+            return 412, {}, b"<Error><Code>PreconditionFailed</Code></Error>"
+        return 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
+
+    stub.answer = answer
+    with pytest.raises(ObjectExistsError, match="cannot be created"):
+        stubbed.put("x", Body.of(b"1"), if_absent=True)
+    with pytest.raises(ObjectExistsError, match="does not exist"):
+        stubbed.put("x", Body.of(b"1"), if_match='"e"')
 
 
 # -- listing ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unicodedata import normalize
 
 from dagster_buckets.errors import (
     AccessDeniedError,
@@ -15,7 +16,7 @@ from dagster_buckets.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["in_the_way", "missing", "symbolic_link", "translated"]
+__all__ = ["in_the_way", "indistinct", "missing", "symbolic_link", "translated"]
 
 #: Error number -> error class, what is wrong, what to do about it.
 TABLE: dict[int, tuple[type[StoreError], str, str]] = {
@@ -107,6 +108,15 @@ def in_the_way(uri: str, name: str) -> StoreError:
     """The error of a write below something that is no folder."""
     msg = f"{uri} cannot be written: {name!r} is a file, and is in the way of a folder"
     return StoreError(msg, uri=uri, hint=TABLE[errno.ENOTDIR][2])
+
+
+def indistinct(uri: str, name: str, other: str) -> InvalidKeyError:
+    """The error of a write where the file system spells a name otherwise."""
+    # Normal forms of the same text look alike.
+    show = ascii if normalize("NFC", name) == normalize("NFC", other) else repr
+    msg = f"{uri} cannot be written: this file system cannot tell {show(name)} from {show(other)}"
+    hint = "choose a root on a case-sensitive volume, or rename the asset or partition key"
+    return InvalidKeyError(msg, uri=uri, hint=hint)
 
 
 def symbolic_link(uri: str, name: str) -> StoreError:

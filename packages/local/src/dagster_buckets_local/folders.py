@@ -14,9 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dagster_buckets_local.errors import in_the_way, symbolic_link
+from dagster_buckets.errors import InvalidKeyError
 
-__all__ = ["locked", "open_file", "opened", "prune", "working"]
+from dagster_buckets_local.errors import in_the_way, indistinct, symbolic_link
+from dagster_buckets_local.spelling import is_spelled, other_spelling
+
+__all__ = ["check_spelling", "locked", "open_file", "opened", "prune", "working"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO of that name must not block the reader.
@@ -26,14 +29,18 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EI
 
 
 @contextmanager
-def opened(root: str, names: Sequence[str], uri: str) -> Iterator[int | None]:
-    """The descriptor of the folder ``root/names[0]/…``, or ``None`` where there is none."""
+def opened(root: str, names: Sequence[str], uri: str, *, listed: int = 0) -> Iterator[int | None]:
+    """The descriptor of the folder ``root/names[0]/…``, or ``None`` where there is none.
+
+    A folder whose name the file system spells otherwise counts as none. The last ``listed``
+    names come from a listing and need no such check.
+    """
     folder = _root(root)
     try:
-        for name in names:
+        for depth, name in enumerate(names):
             if folder is None:
                 break
-            folder = _step(folder, name, uri)
+            folder = _step(folder, name, uri, listed=depth >= len(names) - listed)
         yield folder
     finally:
         if folder is not None:
@@ -52,7 +59,7 @@ def working(root: str, names: Sequence[str], uri: str) -> Iterator[tuple[int, li
     closed = False
     created: list[str] = []
     try:
-        for name in names:
+        for depth, name in enumerate(names):
             try:
                 os.mkdir(name, dir_fd=folder)
             except FileExistsError:
@@ -61,7 +68,12 @@ def working(root: str, names: Sequence[str], uri: str) -> Iterator[tuple[int, li
             else:
                 os.fsync(folder)
                 created.append(name)
-            below = _step(folder, name, uri, write=True)
+            try:
+                below = _step(folder, name, uri, write=True)
+            except InvalidKeyError:
+                # Perhaps it was created just now, but under another name than ours.
+                prune(root, names[: depth + 1], len(created), uri)
+                raise
             closed = below is None
             if below is None:  # a concurrent delete removed it: the caller tries again
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -73,7 +85,7 @@ def working(root: str, names: Sequence[str], uri: str) -> Iterator[tuple[int, li
 
 
 def open_file(folder: int, name: str, uri: str) -> int | None:
-    """The descriptor of a regular file, for reading; ``None`` for anything that is none."""
+    """The descriptor of a regular file of exactly this name, for reading; else ``None``."""
     try:
         file = os.open(name, _FILE, dir_fd=folder)
     except FileNotFoundError:
@@ -85,7 +97,7 @@ def open_file(folder: int, name: str, uri: str) -> int | None:
         if error.errno in {errno.ENXIO, errno.ENODEV}:
             return None
         raise
-    if stat.S_ISREG(os.fstat(file).st_mode):
+    if stat.S_ISREG(os.fstat(file).st_mode) and is_spelled(folder, name):
         return file
     os.close(file)
     return None
@@ -133,7 +145,28 @@ def _root(root: str) -> int | None:
         return None
 
 
-def _step(folder: int, name: str, uri: str, *, write: bool = False) -> int | None:
+def check_spelling(folder: int, name: str, uri: str) -> bool:
+    """Refuse an entry that was found under ``name`` but has another one; say if there is one.
+
+    Raises:
+        InvalidKeyError: This file system takes both for one name.
+    """
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if is_spelled(folder, name):
+            return True
+        other = other_spelling(folder, name)
+    except FileNotFoundError:
+        return False
+    # FUSE remembers for a second what was deleted under another spelling.
+    if other is None or other == name:
+        return other == name
+    raise indistinct(uri, name, other)
+
+
+def _step(
+    folder: int, name: str, uri: str, *, write: bool = False, listed: bool = False
+) -> int | None:
     """Close ``folder`` and open the one named ``name`` in it; ``None`` if it is no folder."""
     try:
         below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
@@ -146,7 +179,13 @@ def _step(folder: int, name: str, uri: str, *, write: bool = False) -> int | Non
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise symbolic_link(uri, name) from error
         if write:
+            check_spelling(folder, name, uri)
             raise in_the_way(uri, name) from error
         below = None
+    if below is not None and not listed and not is_spelled(folder, name):
+        os.close(below)
+        below = None
+        if write:
+            check_spelling(folder, name, uri)
     os.close(folder)
     return below

@@ -38,6 +38,9 @@ class LocalStore:
     symbolic link below the root is followed. Files that other tools write or edit are read as
     they are. Nothing is created until the first ``put``. Linux and macOS; on Windows use WSL.
 
+    A name is never taken for another, also where the file system ignores letter case (macOS): a
+    file of another spelling is not there for reads, and refuses writes.
+
     Conditional writes exclude every other ``LocalStore``, in this and in other processes, by a
     lock on the folder (``flock``); they are refused where the file system has no locks.
 
@@ -164,7 +167,8 @@ class LocalStore:
         while pending:
             folders = pending.pop()
             uri = f"file://{self.root.rstrip('/')}/{'/'.join(folders)}"
-            with translated(uri), opened(self.root, folders, uri) as folder:
+            depth = len(folders) - len(top)
+            with translated(uri), opened(self.root, folders, uri, listed=depth) as folder:
                 if folder is None:
                     continue
                 with os.scandir(folder) as entries:
@@ -176,7 +180,7 @@ class LocalStore:
                 swept = sum(writing.sweep(folder, name, limit) for name in names)
             if swept:
                 count += swept
-                prune(self.root, folders, len(folders) - len(top), uri)
+                prune(self.root, folders, depth, uri)
         return count
 
     def _names(self, key: str) -> list[str]:
@@ -233,7 +237,8 @@ class LocalStore:
 
     def _walk(self, folders: list[str], base: str, prefix: str) -> Iterator[ObjectInfo]:
         uri = f"file://{self.root.rstrip('/')}/{'/'.join(folders)}"
-        with translated(uri), opened(self.root, folders, uri) as folder:
+        depth = base.count("/")
+        with translated(uri), opened(self.root, folders, uri, listed=depth) as folder:
             listed = [] if folder is None else writing.listing(folder)
         # A folder sorts by its name and the slash, as the keys below it do.
         for name, status in listed:

@@ -14,12 +14,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from dagster_buckets.errors import StoreUnavailableError
+from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
 from dagster_buckets.objects import Buffer, Header
 
 from dagster_buckets_local.errors import translated
-from dagster_buckets_local.folders import locked, prune, working
+from dagster_buckets_local.folders import check_spelling, locked, prune, working
 from dagster_buckets_local.header import write_header
+from dagster_buckets_local.spelling import is_spelled
 
 __all__ = ["Draft", "is_temporary", "listing", "remove", "sweep", "temporary"]
 
@@ -68,8 +69,20 @@ class Draft:
             self.status = os.fstat(self._file)
 
     def publish(self, name: str) -> None:
-        """Rename it over ``name``, which is on the disk afterwards."""
+        """Rename it over ``name``, which is on the disk afterwards.
+
+        Raises:
+            InvalidKeyError: The file system gives it another name, or takes it for another file,
+                which stays as it was.
+        """
+        replaces = check_spelling(self.folder, name, self._uri)
         os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        if not replaces:
+            try:
+                check_spelling(self.folder, name, self._uri)
+            except InvalidKeyError:
+                os.unlink(name, dir_fd=self.folder)
+                raise
         os.fsync(self.folder)
 
     def close(self) -> None:
@@ -125,7 +138,7 @@ def remove(folder: int, name: str) -> bool:
         except FileNotFoundError:
             return False
         # A folder is no object, and neither is a link, which reads refuse to follow.
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not is_spelled(folder, name):
             return False
         os.unlink(name, dir_fd=folder)
         os.fsync(folder)

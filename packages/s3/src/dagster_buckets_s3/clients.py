@@ -17,6 +17,7 @@ from dagster_buckets.errors import BucketsError, ConfigurationError, StoreUnavai
 
 from dagster_buckets_s3.credentials import CredentialProvider
 from dagster_buckets_s3.errors import REDIRECTS, cause_of, code_of, explained, translated
+from dagster_buckets_s3.seaweedfs import is_seaweedfs
 
 if TYPE_CHECKING:
     import boto3
@@ -157,6 +158,7 @@ class Clients:
         self._settings = settings
         self._lock = threading.Lock()
         self._connections: Connections | None = None
+        self._seaweedfs: bool | None = None
 
     def get(self) -> Connections:
         """The connections; the first call finds credentials, region and endpoint.
@@ -180,6 +182,13 @@ class Clients:
         connections = self.get()
         with connections.translated(uri):
             yield connections
+
+    def seaweedfs(self, uri: str, prefix: str) -> bool:
+        """Whether the server is SeaweedFS; it is asked once, with a key that starts with this."""
+        if self._seaweedfs is None:
+            with self.calling(uri) as connections:
+                self._seaweedfs = is_seaweedfs(connections.control, connections.bucket, prefix)
+        return self._seaweedfs
 
     def close(self) -> None:
         """Give up the connections; the next use makes new ones."""

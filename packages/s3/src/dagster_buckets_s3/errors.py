@@ -134,6 +134,17 @@ TABLE: dict[str, tuple[type[BucketsError], str, str]] = {
         "the key is too long",
         "shorten the asset or partition key",
     ),
+    # SeaweedFS, where it keeps objects and folders in one tree.
+    "ExistingObjectIsDirectory": (
+        InvalidKeyError,
+        "on this server a folder is in the way",
+        "rename the asset or partition key, or delete what lies below it",
+    ),
+    "ExistingObjectIsFile": (
+        InvalidKeyError,
+        "on this server an object is in the way, of the name of one of its folders",
+        "rename the asset or partition key, or delete that object",
+    ),
     "EntityTooLarge": (StoreError, "the object is larger than S3 allows", "store it in partitions"),
     "BadDigest": (IntegrityError, "the bytes arrived damaged, several times", "check the network"),
     "XAmzContentSHA256Mismatch": (IntegrityError, "the bytes arrived damaged", "check the network"),

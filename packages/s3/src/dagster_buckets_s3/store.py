@@ -18,6 +18,7 @@ from dagster_buckets.stores.base import check_key, check_prefix
 from dagster_buckets_s3.clients import Clients, Options, Settings
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, first_part
+from dagster_buckets_s3.seaweedfs import fault
 from dagster_buckets_s3.uploads import short
 from dagster_buckets_s3.writer import Write, matching
 
@@ -28,6 +29,7 @@ __all__ = ["S3Store"]
 
 _READS = 2
 _DELETED_AT_ONCE = 1000
+_RENAME = "rename the asset or partition key"
 
 
 class S3Store:
@@ -39,6 +41,9 @@ class S3Store:
 
     ``if_match`` compares ETags, which on S3 are equal for equal bytes: a value that changed and
     changed back cannot be told from one that never changed. Streams hold up to 156 GiB.
+
+    SeaweedFS takes some keys and then loses them (:mod:`dagster_buckets_s3.seaweedfs`): those are
+    refused there. The first such key costs one request more, on every server.
 
     Args:
         bucket: Its name.
@@ -105,7 +110,7 @@ class S3Store:
         if_match: str | None = None,
     ) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        path = self._path(key)
+        path = self._kept(key)
         # Before the stream is touched: without credentials it need not begin.
         clients = self._clients.get()
         body = short(body)
@@ -145,7 +150,7 @@ class S3Store:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         import obstore
 
-        path = self._path(key)
+        path = self._kept(key)
         with self._clients.calling(self.uri(key)) as clients:
             try:
                 answer = obstore.get(clients.reading, path, options={"head": True})
@@ -187,7 +192,7 @@ class S3Store:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         import obstore
 
-        paths = [self._path(key) for key in keys]
+        paths = [self._kept(key) for key in keys]
         for start in range(0, len(paths), _DELETED_AT_ONCE):
             batch = paths[start : start + _DELETED_AT_ONCE]
             with self._clients.calling(f"s3://{self.bucket}/{batch[0]}") as clients:
@@ -198,10 +203,23 @@ class S3Store:
         return f"s3://{self.bucket}/{self._path(key)}"
 
     def _path(self, key: str) -> str:
-        return check_key(key, prefix=self.prefix)
+        path = check_key(key, prefix=self.prefix)
+        if "\ufffe" in path or "\uffff" in path:
+            msg = f"{key!r} cannot be an object key: the XML by which S3 deletes cannot hold it"
+            raise InvalidKeyError(msg, hint=_RENAME)
+        return path
+
+    def _kept(self, key: str) -> str:
+        """The full key, for a request: one that this server keeps as it is."""
+        path = self._path(key)
+        base = f"{self.prefix}/" if self.prefix else ""
+        if (reason := fault(path)) and self._clients.seaweedfs(self.uri(key), base):
+            msg = f"{key!r} cannot be an object key on this server: {reason}"
+            raise InvalidKeyError(msg, uri=self.uri(key), hint=_RENAME)
+        return path
 
     def _read(self, key: str) -> Payload:
-        path = self._path(key)
+        path = self._kept(key)
         with self._clients.calling(self.uri(key)) as clients:
             first = first_part(clients.reading, path)
             info = self._info(key, first.meta, first.attributes)

@@ -163,8 +163,10 @@ class Write:
             return None
 
     def _conflict(self, found: ObjectInfo | None) -> ObjectExistsError:
-        state = "does not exist"
-        if found is not None:
-            state = "has another version" if "IfMatch" in self.condition else "exists"
+        if "IfMatch" in self.condition:
+            state = "has another version" if found else "does not exist"
+        else:
+            # SeaweedFS counts a folder, even one that was emptied minutes ago.
+            state = "exists" if found else "cannot be created: something is, or was, in the way"
         msg = f"{self.uri} {state}"
         return ObjectExistsError(msg, uri=self.uri, hint="read it and decide again")

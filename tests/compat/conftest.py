@@ -1,0 +1,61 @@
+"""Fixtures of the tests beside Dagster's own managers (``nox -s stock``)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+import dagster as dg
+import pytest
+
+from tests.gcs_server import fake_gcs_server
+
+if TYPE_CHECKING:
+    from tests.compat.support import Place
+
+
+# Only the environment of `nox -s stock` has them.
+if importlib.util.find_spec("dagster_aws") is None:
+    collect_ignore_glob = ["support.py", "test_stock_*.py"]
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine: no credentials, no settings, an empty working directory."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GOOGLE_", "STORAGE_EMULATOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # The cloud managers look for local files of the names of their objects, and delete them.
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    with fake_gcs_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def new_place(request: pytest.FixtureRequest) -> Callable[[], Place]:
+    """Makes empty places of one kind; parametrized by the name of the kind."""
+    from tests.compat.support import PLACES
+
+    make = PLACES[request.param]
+    return lambda: make(request)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
