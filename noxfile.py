@@ -67,8 +67,8 @@ def unit(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def conformance(session: nox.Session) -> None:
-    """What each store, format and layout promises, for every registered one."""
-    pytest(session, "tests/conformance")
+    """What each store, format and layout promises, and what earlier versions wrote."""
+    pytest(session, "tests/conformance", "tests/compat/test_recorded.py")
 
 
 @nox.session(venv_backend="none")

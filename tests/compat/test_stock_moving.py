@@ -43,15 +43,10 @@ ASSETS = [customers, orders, sales, single]
     ("assets", "options"),
     [
         pytest.param([customers, orders, single], {}, id="one dimension"),
-        # Without batches Dagster hands over "2024-01-01|eu" and does not say that it is of two
-        # dimensions.
         pytest.param(
             [customers, orders, sales, single],
             {"batch_partitions": True},
             id="several dimensions",
-            marks=pytest.mark.xfail(
-                strict=True, reason="the metadata of several partitions need a step context"
-            ),
         ),
     ],
 )
@@ -88,3 +83,18 @@ def test_moving_to_hive(
     assert len(moved) == len(values[0]) == 1 + sum(len(keys) for _, keys in wanted)
     assert "orders/partition=x%2Fy/data.pickle" in moved
     assert sales not in assets or "sales/date=2024-01-01/region=us%20west/data.pickle" in moved
+
+
+def test_what_cannot_be_named_is_not_moved(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    # Without batches Dagster hands over "2024-01-01|eu" and does not say that it is of two
+    # dimensions.
+    source = dg.FilesystemIOManager(base_dir=str(tmp_path / "old"))
+    target = LocalIOManager(root=str(tmp_path / "new"), format="pickle")
+    run([sales], source, instance, partition_key=MULTI.get_partition_keys()[0])
+    result = dg.migrate_io_storage(
+        definitions=dg.Definitions(assets=[sales], resources={"io_manager": source}),
+        destination_io_manager=target,
+        instance=instance,
+    )
+    assert "several dimensions" in str(result.failed)
+    assert list(target.values.store.scan()) == []

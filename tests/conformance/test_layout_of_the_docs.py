@@ -20,7 +20,9 @@ class TestLayoutOfTheDocs(LayoutConformance):
     def layout(self, monkeypatch: pytest.MonkeyPatch) -> Layout:
         (source,) = (
             block
-            for block in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+            for block in re.findall(
+                r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+            )
             if "class HashedLayout" in block
         )
         # A module of that name, so that the class can be pickled as a plugin's can.

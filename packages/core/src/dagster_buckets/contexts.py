@@ -100,6 +100,12 @@ def _targets(
         if several or isinstance(key, dg.MultiPartitionKey):
             dimensions = dimensions_of(key, definition, options.partition_name)
             return AssetAddress.of(path, dimensions)
+        if definition is None and "|" in key:
+            # So migrate_io_storage spells keys of several dimensions, unless it makes batches.
+            msg = f"whether {key!r} is one partition key or several dimensions is not known"
+            hint = "give the context a partitions definition, or a MultiPartitionKey"
+            with concerning(str(AssetAddress(path))):
+                raise PartitionError(msg, hint=hint)
         return AssetAddress(path, ((options.partition_name, key),))
 
     return tuple(Target(key, address(key)) for key in keys)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from dagster import InputContext, OutputContext
+from dagster._core.errors import DagsterInvariantViolationError
 
 from dagster_buckets.address import AssetAddress
 from dagster_buckets.loading import Loaded
@@ -49,8 +50,12 @@ def describe_write(stored: Stored, *, partition: bool) -> Mapping[str, dg.Metada
 
 def log_partitions(context: OutputContext, written: Sequence[tuple[Target, Stored]]) -> None:
     """Give every partition of a run its own metadata."""
+    try:
+        step = context.step_context
+    except DagsterInvariantViolationError:
+        return  # outside of a run, as in migrate_io_storage, nothing is materialized
     for target, stored in written:
-        context.step_context.add_asset_metadata(
+        step.add_asset_metadata(
             describe_write(stored, partition=True),
             context.asset_key,
             partition_key=target.partition_key,

@@ -51,6 +51,10 @@ _unprintable = re.compile("[\x00-\x1f\x7f\ud800-\udfff]").search
 _step_or_mapped = re.compile(r"[^\[\]]+(\[[^\[\]]+\])?").fullmatch
 
 
+#: Names in which nothing can be wrong.
+_plain = re.compile(r"[A-Za-z0-9_:+-]+(?:[. ][A-Za-z0-9_:+-]+)*", re.ASCII).fullmatch
+
+
 @dataclass(frozen=True, slots=True)
 class LegacyLayout:
     """The keys of the stock managers, byte for byte, below the same prefix.
@@ -157,6 +161,8 @@ class LegacyLayout:
 
     def _folder(self, address: AssetAddress) -> str:
         for number, part in enumerate(address.path):
+            if _plain(part):
+                continue
             fault = _slash(part) or (number == 0 and _escape(part)) or _component(part)
             _refuse_if(fault, address, f"the part {part!r} of its key")
         return "/".join(address.path)
@@ -165,6 +171,8 @@ class LegacyLayout:
         values = [value for _, value in address.partition]
         dots = _DOTS if self.dialect == "filesystem" else None
         for number, value in enumerate(values):
+            if _plain(value):
+                continue
             fault = (len(values) > 1 and _slash(value)) or (number == 0 and _escape(value))
             _refuse_if(fault or _component(value, dots), address, f"the partition key {value!r}")
         return values
