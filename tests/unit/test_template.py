@@ -86,6 +86,7 @@ COLLIDING = [
     ("{asset}/{date:%Y/%d}.{ext}", asset(["a"], "2024-01-01"), asset(["a"], "2024-02-01")),
     ("{asset}/{date:%Y%m%d%M}.{ext}", asset(["a"], "2024-01-01-00:00"), asset(["a"], "2024-01-01-01:00")),
     ("{asset}/{date:%Y/%H}.{ext}", asset(["a"], "2024-01-01-00:00"), asset(["a"], "2024-02-01-00:00")),
+    ("{asset}/{date:%Y/%m}", asset(["a"], "2024-01-01"), asset(["a", "2024", "01"], "2024-01-01")),
     ("{asset}[/p{partition}]/data.{ext}", asset(["a"], "a"), asset(["a", "pa"])),
     ("{asset}[/{partition}p]/data.{ext}", asset(["a"], "a"), asset(["a", "ap"])),
     ("{asset}/v[2{dim.a}@][{dim.b:%Y}@].{ext}", asset(["a"], {"a": "024"}), asset(["a"], {"b": "2024-01-01"})),

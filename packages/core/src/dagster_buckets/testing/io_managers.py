@@ -277,6 +277,29 @@ class IOManagerConformance:
         (info,) = manager.values.store.scan()
         assert event.metadata["dagster/uri"].value == info.uri
 
+    def test_uris_there_and_back(self, manager: BucketIOManager) -> None:
+        self.run(manager, table)
+        self.run(manager, daily, partition_key="tue/1")
+        for asset, partition in ((table, None), (daily, "tue/1")):
+            uri = manager.uri_for(asset, partition)
+            assert uri in {info.uri for info in manager.values.store.scan()}
+            found = manager.parse_uri(uri)
+            assert found is not None
+            assert (found.asset_key, found.partition_key) == (asset.key, partition)
+        assert manager.parse_uri(uri + "/more") is None
+
+    def test_a_template_for_one_asset(self, manager: BucketIOManager) -> None:
+        @dg.asset(
+            partitions_def=dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-03"),
+            metadata={"dagster_buckets/layout": "template:landing/{date:%Y/%m/%d}.{ext}"},
+        )
+        def landed(context: AssetExecutionContext) -> str:
+            return str(context.partition_key)
+
+        self.run(manager, landed, partition_key="2024-01-02")
+        assert _keys(manager) == ["landing/2024/01/02.txt"]
+        assert self.load(manager, landed, partition_key="2024-01-02") == "2024-01-02"
+
     def test_load_asset_value(self, manager: BucketIOManager) -> None:
         self.run(manager, number)
         self.run(manager, daily, partition_key="mon")

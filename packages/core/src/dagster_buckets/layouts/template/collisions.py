@@ -263,5 +263,5 @@ def _words(variants: Sequence[Variant]) -> list[str]:
     words = ["a", "b", "aa", *between[:3]]
     words += [f"a{text}a" for text in between[:3]]
     if any(isinstance(atom, Digits) for v in variants for atom in v.atoms):
-        words += ["2024", "a2024", "2024a"]
+        words += ["2024", "01", "a2024", "2024a"]
     return list(dict.fromkeys(words))
