@@ -94,7 +94,8 @@ class ObjectStore(Protocol):
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List the objects whose key starts with ``prefix``, in the order of their keys.
 
-        Headers are not read. A string prefix as in S3, not a folder; nothing found is not an
+        Some servers have another order (SeaweedFS, S3's directory buckets); nothing here relies
+        on it. Headers are not read. A string prefix as in S3, not a folder; nothing found is not an
         error. Temporary files of unfinished writes are never listed.
         """
         ...
