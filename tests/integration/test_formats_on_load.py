@@ -94,7 +94,7 @@ def test_partitions_of_another_run_are_found_by_one_listing(
     counting.calls.take()
     run([parts, total], counting, selection=[total])
     first, *gets, last = counting.calls.take()
-    assert first == ("scan", "parts/")
+    assert first == ("scan", "parts/partition=")
     assert sorted(gets) == [("get", f"parts/partition={key}/data.json") for key in "ab"]
     assert last == ("put", "total/data.json")
 
