@@ -15,14 +15,16 @@ from dagster_buckets import (
     AccessDeniedError,
     BucketIOManager,
     BucketNotFoundError,
+    MemoryIOManager,
     MissingDependencyError,
+    PartitionError,
     StoreError,
     UnknownPluginError,
     plugins,
 )
 
 from tests.integration.partitioned import KEY, LETTERS, assert_says, load, write
-from tests.integration.support import MakeManager, plant, snapshot, store_of
+from tests.integration.support import MakeManager, keys, plant, run, snapshot, store_of
 from tests.servers import Request, Stub, stub_server
 
 
@@ -206,3 +208,21 @@ def test_a_frame_whose_library_is_missing(
     uri = store_of(manager).uri("parts/partition=a/data.parquet")
     assert_says(caught.value, "pip install ", uri=uri)
     assert snapshot(manager) == before
+
+
+def test_a_joined_key_without_a_definition_is_refused(
+    memory: MemoryIOManager, instance: dg.DagsterInstance
+) -> None:
+    key, name = "2024-01-01|eu", dg.AssetKey("a")
+    context = dg.build_output_context(asset_key=name, partition_key=key)
+    with pytest.raises(PartitionError, match="one partition key or several dimensions") as caught:
+        memory.handle_output(context, 1)
+    assert caught.value.hint
+    assert keys(memory) == []
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition([key]))
+    def a() -> int:
+        return 1
+
+    run([a], memory, partition_key=key, instance=instance)
+    assert keys(memory) == ["a/partition=2024-01-01%7Ceu/data.json"]
