@@ -39,17 +39,24 @@ HOSTILE_NAMES = (
 )  # fmt: skip
 
 
-def hostile_text() -> SearchStrategy[str]:
+_SPECIAL = st.sampled_from(HOSTILE_NAMES)
+_HOSTILE = st.one_of(
+    _SPECIAL,
+    st.text(alphabet="aAb/.%=~2F-_", max_size=6),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.builds("{}{}{}".format, _SPECIAL, st.sampled_from("/.=%~|"), _SPECIAL),
+)
+
+
+# Composite for its short repr: Hypothesis warns where it has to write out all the names.
+@st.composite
+def hostile_text(draw: st.DrawFn) -> str:
     """Text that tests a naming scheme: special names, their joins, and any other Unicode.
 
     Without lone surrogates, which no object key can carry. The alphabet is small often enough for
     two independent draws to be nearly equal.
     """
-    special = st.sampled_from(HOSTILE_NAMES)
-    short = st.text(alphabet="aAb/.%=~2F-_", max_size=6)
-    anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-    joined = st.builds("{}{}{}".format, special, st.sampled_from("/.=%~|"), special)
-    return st.one_of(special, short, anything, joined)
+    return draw(_HOSTILE)
 
 
 def asset_addresses() -> SearchStrategy[AssetAddress]:
