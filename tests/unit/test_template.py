@@ -89,7 +89,7 @@ COLLIDING = [
     ("{asset}/{date:%Y/%m}", asset(["a"], "2024-01-01"), asset(["a", "2024", "01"], "2024-01-01")),
     ("{asset}[/p{partition}]/data.{ext}", asset(["a"], "a"), asset(["a", "pa"])),
     ("{asset}[/{partition}p]/data.{ext}", asset(["a"], "a"), asset(["a", "ap"])),
-    ("{asset}/v[2{dim.a}@][{dim.b:%Y}@].{ext}", asset(["a"], {"a": "024"}), asset(["a"], {"b": "2024-01-01"})),
+    ("{asset}/v[2{dim.a}@][{dim.b:%Y}@]/d.{ext}", asset(["a"], {"a": "024"}), asset(["a"], {"b": "2024-01-01"})),
     ("{asset}[/{dim.a}]/x[/{dim.b}].{ext}", None, None),
     ("{dim.a}/{asset}[/{dim.b}].{ext}", asset(["a"], {"a": "a", "b": "a"}), asset(["a", "a"], {"a": "a"})),
 ]  # fmt: skip
