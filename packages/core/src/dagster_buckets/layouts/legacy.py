@@ -67,7 +67,8 @@ class LegacyLayout:
     What can share a key even so is told apart by the address in the object's header, before each
     write (one more request) and after each read: asset ``[a, b]`` and partition ``b`` of ``[a]``,
     partition ``1.json`` as pickle and partition ``1`` as JSON, assets and the outputs of ops. What
-    a stock manager wrote has no header: it belongs to whoever asks for its key.
+    a stock manager wrote has no header, nor has a local file where there are no extended attributes
+    (macOS): it belongs to whoever asks for its key.
 
     Args:
         dialect: Whose keys: ``filesystem`` (FilesystemIOManager and subclasses of UPathIOManager),
