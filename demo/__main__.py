@@ -10,6 +10,9 @@ from rich.console import Console
 
 __all__ = ["main"]
 
+#: Columns of a file or a pipe: no URI is broken, however deep the folder.
+_PIPED = 2000
+
 
 @click.command()
 @click.option(
@@ -76,8 +79,7 @@ def main(store_name: str, keep: Path | None, *, every: bool, check_only: bool) -
 
 
 def _console() -> Console:
-    # In a file or a pipe a URI must not be cut at 80 columns.
-    return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=180)
+    return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=_PIPED)
 
 
 def _leave(number: int, _frame: object) -> None:

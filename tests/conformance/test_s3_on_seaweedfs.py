@@ -219,14 +219,14 @@ def test_missing_bucket(seaweed_endpoint: str) -> None:
 # -- races -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("condition", ["create", "swap", "large"])
+@pytest.mark.parametrize("condition", ["create", "swap"])
 def test_one_of_many_writers_wins(store: S3Store, condition: str) -> None:
-    many, size = (4, 17 * MIB) if condition == "large" else (16, 1)
+    many = 16
     etag = store.put("swap", Body.of(b"old")).etag
     start = threading.Barrier(many)
 
     def write(number: int) -> int | None:
-        body = Body.of(bytes([number]) * size)
+        body = Body.of(bytes([number]))
         start.wait()
         try:
             if condition == "swap":
@@ -240,7 +240,29 @@ def test_one_of_many_writers_wins(store: S3Store, condition: str) -> None:
     with ThreadPoolExecutor(many) as pool:
         winners = [number for number in pool.map(write, range(many)) if number is not None]
     assert len(winners) == 1
-    assert set(bytes(store.get(condition).data)) == {winners[0]}
+    assert bytes(store.get(condition).data) == bytes(winners)
+
+
+@pytest.mark.parametrize("condition", ["create", "swap"])
+def test_the_first_of_two_large_writers_wins(store: S3Store, condition: str) -> None:
+    # One after the other on purpose: of several that complete in the same millisecond SeaweedFS
+    # lets more than one through (33 of 60 times with bare boto3), which no client can mend.
+    old = store.put("large", Body.of(b"old")) if condition == "swap" else None
+
+    def write(body: Body) -> None:
+        if old:
+            store.put("large", body, if_match=old.etag)
+        else:
+            store.put("large", body, if_absent=True)
+
+    def overtaken() -> Iterator[bytes]:
+        yield b"2" * 17 * MIB
+        write(Body.of(b"1" * 17 * MIB))
+        yield b"2" * 17 * MIB
+
+    with pytest.raises(ObjectExistsError):
+        write(Body(overtaken()))
+    assert set(bytes(store.get("large").data)) == {ord("1")}
 
 
 # -- bytes that change on the way up ---------------------------------------------------------------

@@ -71,7 +71,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_local(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+    kept = tmp_path / ("a-folder-with-a-name-that-is-wider-than-most-terminals" * 3) / "kept"
     process = start(tmp_path, "--keep", str(kept))
     out, err = process.communicate(timeout=110)
     assert process.returncode == 0, err
