@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
 from dagster_buckets.formats.frames import (
+    can_convert,
     concat_tables,
     empty_frame,
     from_arrow,
@@ -137,6 +138,35 @@ def test_frame_types(cls: type) -> None:
 @pytest.mark.parametrize("cls", [int, dict, list, str, object, pd.Series], ids=qualified)
 def test_not_frame_types(cls: type) -> None:
     assert not is_frame_type(cls)
+    assert not can_convert(cls)
+
+
+@pytest.mark.parametrize("written", FRAMES, ids=qualified)
+def test_every_frame_as_a_reader(written: type) -> None:
+    table = to_arrow(FRAMES[written], "x")
+    reader = from_arrow(table, pa.RecordBatchReader, "u")
+    assert isinstance(reader, pa.RecordBatchReader)
+    assert b"dagster-buckets" not in (reader.schema.metadata or {})
+    assert_same(reader.read_all(), from_arrow(table, pa.Table, "u"))
+
+
+def test_a_reader_is_read_once_so_several_do_not_make_one() -> None:
+    assert can_convert(pa.RecordBatchReader)
+    assert not is_frame_type(pa.RecordBatchReader)
+    assert empty_frame(pa.RecordBatchReader).read_all().num_rows == 0
+
+
+def test_what_a_reader_wrote_comes_back_as_a_table() -> None:
+    table = pa.table({"n": [1, 2]})
+    assert_same(from_arrow(to_arrow(table.to_reader(), "x"), None, "u"), table)
+
+
+def test_concat_leaves_a_damaged_note_to_those_who_need_it() -> None:
+    tables = [pa.table({"n": [n]}).replace_schema_metadata({b"pandas": b"{"}) for n in (1, 2)]
+    joined = concat_tables(tables, ["u1", "u2"])
+    assert from_arrow(joined, pl.DataFrame, "u")["n"].to_list() == [1, 2]
+    with pytest.raises(DecodeError, match="memory://u"):
+        from_arrow(joined, pd.DataFrame, "memory://u")
 
 
 def test_values_are_shared_not_changed() -> None:

@@ -4,8 +4,18 @@ from dagster_buckets.formats.base import (
     Column,
     Description,
     Format,
+    Part,
     SupportsConcat,
     SupportsDescribe,
+    SupportsLazy,
 )
 
-__all__ = ["Column", "Description", "Format", "SupportsConcat", "SupportsDescribe"]
+__all__ = [
+    "Column",
+    "Description",
+    "Format",
+    "Part",
+    "SupportsConcat",
+    "SupportsDescribe",
+    "SupportsLazy",
+]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dagster_buckets.errors import DecodeError
-from dagster_buckets.formats.base import Description
+from dagster_buckets.formats.base import Description, Part
 from dagster_buckets.formats.frames import (
     arrow_buffer,
     concat_tables,
@@ -16,8 +16,10 @@ from dagster_buckets.formats.frames import (
     is_frame_type,
     to_arrow,
 )
+from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.parquet import columns_of
 from dagster_buckets.objects import Body, Payload
+from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,11 +68,33 @@ class ArrowIPCFormat:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
         return is_frame_type(as_type)
 
-    def concat(self, payloads: Sequence[Payload], as_type: type) -> Any:
+    def part(self, payload: Payload) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        uris = [payload.info.uri for payload in payloads]
-        joined = concat_tables([self._table(payload) for payload in payloads], uris)
+        return Part(payload.info.uri, self._table(payload))
+
+    def concat(
+        self,
+        parts: Sequence[Part],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
+        uris = [part.uri for part in parts]
+        joined = concat_tables([part.value for part in parts], uris, columns)
         return from_arrow(joined, as_type, uris[0])
+
+    def can_scan(self, as_type: type) -> bool:
+        """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
+        return is_lazy_type(as_type)
+
+    def scan(
+        self,
+        refs: Sequence[ObjectRef],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
+        return scan_objects("arrow", refs, as_type, columns)
 
     def _table(self, payload: Payload) -> pa.Table:
         import pyarrow as pa

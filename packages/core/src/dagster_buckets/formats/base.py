@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dagster_buckets.objects import Body, Payload
+    from dagster_buckets.references import ObjectRef
 
-__all__ = ["Column", "Description", "Format", "SupportsConcat", "SupportsDescribe"]
+__all__ = [
+    "Column",
+    "Description",
+    "Format",
+    "Part",
+    "SupportsConcat",
+    "SupportsDescribe",
+    "SupportsLazy",
+]
 
 
 @runtime_checkable
@@ -100,6 +109,19 @@ class SupportsDescribe(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What :meth:`SupportsConcat.part` made of one object.
+
+    Attributes:
+        uri: The object's, for errors.
+        value: The format's own business.
+    """
+
+    uri: str
+    value: Any
+
+
 @runtime_checkable
 class SupportsConcat(Protocol):
     """The power to make one value of several objects, one below the other."""
@@ -108,11 +130,68 @@ class SupportsConcat(Protocol):
         """Whether objects can be joined into one value of this class."""
         ...
 
-    def concat(self, payloads: Sequence[Payload], as_type: type) -> Any:
-        """One value of all objects, in this order.
+    def part(self, payload: Payload) -> Part:
+        """What one object adds to the value: decoded, and free of its bytes.
+
+        Called on many threads, on each for the object that it has just fetched, so that decoding
+        need not wait for the last one.
+
+        Args:
+            payload: The object, verified.
 
         Raises:
-            DecodeError: The bytes are not in this format, or do not fit together; the message
-                names the object and the column.
+            DecodeError: The bytes are not in this format; the message names the object.
+        """
+        ...
+
+    def concat(
+        self,
+        parts: Sequence[Part],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """One value of all parts, in this order.
+
+        Args:
+            parts: At least one.
+            as_type: A class that :meth:`can_concat`.
+            columns: Of each object the constant columns to add after those of the data (the
+                dimensions and keys of its partition), all of Arrow's type ``string``.
+
+        Raises:
+            DecodeError: They do not fit together, or a column to add is in the data already; the
+                message names the object and the column.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLazy(Protocol):
+    """The power to scan objects: a query engine reads of them what the query needs, later."""
+
+    def can_scan(self, as_type: type) -> bool:
+        """Whether objects can be scanned through this class."""
+        ...
+
+    def scan(
+        self,
+        refs: Sequence[ObjectRef],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """One scan over all objects, in this order; only their schemas are read now.
+
+        It can be used several times, from any thread, and never gives bytes of another version
+        than the one that a reference describes.
+
+        Args:
+            refs: The objects; at least one.
+            as_type: A class that :meth:`can_scan`.
+            columns: As of :meth:`SupportsConcat.concat`. A filter on them reads nothing of the
+                objects that it leaves out.
+
+        Raises:
+            ObjectNotFoundError: An object was deleted.
+            DecodeError: As of :meth:`SupportsConcat.concat`.
         """
         ...

@@ -7,7 +7,8 @@ library whose class a value has, or a consumer asks for, is imported already.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import (
@@ -15,6 +16,13 @@ from dagster_buckets.errors import (
     EncodeError,
     MissingDependencyError,
     UnsupportedTypeError,
+)
+from dagster_buckets.formats.schemas import (
+    constants_of,
+    fitted,
+    unified,
+    with_constants,
+    with_one_dictionary,
 )
 
 if TYPE_CHECKING:
@@ -25,12 +33,15 @@ if TYPE_CHECKING:
 __all__ = [
     "FRAME_CLAIMS",
     "arrow_buffer",
+    "can_convert",
     "concat_tables",
     "empty_frame",
     "from_arrow",
     "is_frame_type",
     "qualified",
+    "shared_notes",
     "to_arrow",
+    "without_note",
 ]
 
 #: What ``format="auto"`` takes for a frame. pandas 3 renamed its classes' module.
@@ -132,51 +143,73 @@ def arrow_buffer(data: Buffer) -> pa.Buffer:
 
 def is_frame_type(cls: type) -> bool:
     """Whether :func:`from_arrow` gives this class and several of them make one."""
+    return qualified(cls) in _CONVERTERS
+
+
+def can_convert(cls: type) -> bool:
+    """Whether :func:`from_arrow` gives this class: frames, and what can be read only once."""
     return _converter(cls) is not None
 
 
 def empty_frame(cls: type) -> Any:
-    """A frame of this class without rows and columns."""
+    """A frame (or reader) of this class without rows and columns."""
     import pyarrow as pa
 
     return from_arrow(pa.table({}), cls, "")
 
 
-def concat_tables(tables: Sequence[pa.Table], uris: Sequence[str]) -> pa.Table:
+def concat_tables(
+    tables: Sequence[pa.Table],
+    uris: Sequence[str],
+    columns: Sequence[Mapping[str, str]] | None = None,
+) -> pa.Table:
     """The rows of all tables, in order; columns by name, numbers and nulls promoted.
 
+    Args:
+        tables: At least one.
+        uris: Of the objects that they come from.
+        columns: Of each the constant string columns to add, after all others.
+
     Raises:
-        DecodeError: A column has types that do not go together; names it and the object.
+        DecodeError: A column has types that do not go together, or values that the type which
+            holds the others cannot; or a column to add is there already. Names it and the object.
     """
     import pyarrow as pa
 
-    schema = tables[0].schema
-    for table, uri in zip(tables[1:], uris[1:], strict=True):
-        try:
-            schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            msg = f"{uri} does not fit below {uris[0]}: {error}"
-            hint = "load the partitions as dict[str, …] and convert the column, or rewrite them"
-            raise DecodeError(msg, uri=uri, hint=hint) from error
-    joined = pa.concat_tables(
-        [table.replace_schema_metadata() for table in tables], promote_options="permissive"
-    )
-    metadata = dict(tables[0].schema.metadata or {})
-    if any(not isinstance(column, str) for column in _pandas_index(tables[0])):
-        # A RangeIndex has no column, and its note the length of one partition: a new one is made.
-        metadata.pop(b"pandas")
-    return joined.replace_schema_metadata(metadata or None)
+    schemas = [table.schema for table in tables]
+    schema = unified(schemas, uris)
+    parts = []
+    constants = constants_of(schemas, uris, columns)
+    for table, uri, more in zip(tables, uris, constants, strict=True):
+        parts.append(with_constants(fitted(table, schema, uri), more, uri))
+    joined = with_one_dictionary(pa.concat_tables(parts))
+    return joined.replace_schema_metadata(shared_notes(tables[0].schema))
 
 
-def _pandas_index(table: pa.Table) -> list[Any]:
-    note = (table.schema.metadata or {}).get(b"pandas")
+def shared_notes(schema: pa.Schema) -> dict[Any, Any] | None:
+    """The schema metadata of one object, less what does not hold for several of them together."""
+    metadata = dict(schema.metadata or {})
+    with suppress(ValueError, LookupError, TypeError):  # damaged: from_arrow says so, if need be
+        if any(not isinstance(column, str) for column in _pandas_index(schema)):
+            # A RangeIndex has no column, and its note the length of one object: a new one is made.
+            metadata.pop(b"pandas")
+    return metadata or None
+
+
+def without_note(metadata: Mapping[Any, Any] | None) -> dict[Any, Any] | None:
+    """Schema metadata less our own note of the class that was written."""
+    return {key: value for key, value in (metadata or {}).items() if key != _KEY} or None
+
+
+def _pandas_index(schema: pa.Schema) -> list[Any]:
+    note = (schema.metadata or {}).get(b"pandas")
     return list(json.loads(note)["index_columns"]) if note else []
 
 
 def _to_numpy(table: pa.Table) -> Any:
     import numpy as np
 
-    index = _pandas_index(table)
+    index = _pandas_index(table.schema)
     columns = [table.column(name).to_numpy() for name in table.column_names if name not in index]
     if not columns:
         return np.empty((table.num_rows, 0))
@@ -209,8 +242,7 @@ def _to_polars(table: pa.Table) -> Any:
 
 
 def _to_table(table: pa.Table) -> Any:
-    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != _KEY}
-    return table.replace_schema_metadata(metadata or None)
+    return table.replace_schema_metadata(without_note(table.schema.metadata))
 
 
 def _to_batch(table: pa.Table) -> Any:
@@ -218,6 +250,9 @@ def _to_batch(table: pa.Table) -> Any:
 
     clean = _to_table(table)
     batches = clean.combine_chunks().to_batches()
+    if len(batches) > 1:  # pragma: no cover - takes 2 GiB
+        msg = "a column has more than 2 GiB, which one batch cannot hold"
+        raise OverflowError(msg)
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=clean.schema)
 
 
@@ -230,9 +265,14 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "numpy.ndarray": _to_numpy,
 }
 
+#: What can be read only once: given on request, not because it was written, and never joined.
+_ONCE: dict[str, Callable[[Any], Any]] = {
+    "pyarrow.lib.RecordBatchReader": lambda table: _to_table(table).to_reader(),
+}
+
 
 def _converter(cls: type) -> Callable[[Any], Any] | None:
-    return _CONVERTERS.get(qualified(cls))
+    return (_CONVERTERS | _ONCE).get(qualified(cls))
 
 
 def _converter_of_writer(table: pa.Table) -> Callable[[Any], Any]:

@@ -64,7 +64,8 @@ class JSONFormat:
             raise DecodeError(msg, uri=uri, hint="materialize it again") from error
         if as_type is float and type(value) is int:
             return float(value)
-        if as_type is not None and not isinstance(value, as_type):
+        # A stored None is one in every format, whatever is asked for.
+        if as_type is not None and value is not None and not isinstance(value, as_type):
             msg = f"{uri} holds {qualified(type(value))}, not {qualified(as_type)}"
             raise UnsupportedTypeError(msg, uri=uri, hint="change the annotation of the input")
         return value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dagster_buckets.errors import DecodeError
-from dagster_buckets.formats.base import Column, Description
+from dagster_buckets.formats.base import Column, Description, Part
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
     arrow_buffer,
@@ -16,7 +16,9 @@ from dagster_buckets.formats.frames import (
     is_frame_type,
     to_arrow,
 )
+from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.objects import Body, Payload
+from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +27,10 @@ __all__ = ["ParquetFormat"]
 
 #: Small enough that a filter skips most of a big object, large enough to compress well.
 _ROWS_PER_GROUP = 128_000
+
+#: Up to which size Arrow's threads cost more than they gain: 0.31 CPU-ms instead of 0.26 for
+#: 20 KiB, 0.93 instead of 0.80 for 190 KiB; from 0.9 MiB on, there is no difference.
+_SMALL = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,33 @@ class ParquetFormat:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
         return is_frame_type(as_type)
 
-    def concat(self, payloads: Sequence[Payload], as_type: type) -> Any:
+    def part(self, payload: Payload) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        uris = [payload.info.uri for payload in payloads]
-        joined = concat_tables([self._table(payload) for payload in payloads], uris)
+        return Part(payload.info.uri, self._table(payload))
+
+    def concat(
+        self,
+        parts: Sequence[Part],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
+        uris = [part.uri for part in parts]
+        joined = concat_tables([part.value for part in parts], uris, columns)
         return from_arrow(joined, as_type, uris[0])
+
+    def can_scan(self, as_type: type) -> bool:
+        """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
+        return is_lazy_type(as_type)
+
+    def scan(
+        self,
+        refs: Sequence[ObjectRef],
+        as_type: type,
+        columns: Sequence[Mapping[str, str]] | None = None,
+    ) -> Any:
+        """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
+        return scan_objects("parquet", refs, as_type, columns)
 
     def _table(self, payload: Payload) -> pa.Table:
         import pyarrow as pa
@@ -84,7 +112,9 @@ class ParquetFormat:
 
         try:
             source = pa.BufferReader(arrow_buffer(payload.data))
-            return pq.ParquetFile(source, page_checksum_verification=True).read()
+            # Small objects come in numbers, on many threads already.
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            return file.read(use_threads=source.size() > _SMALL)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             msg = f"{payload.info.uri} is not a readable Parquet file: {error}"
             hint = "materialize it again, or name the format it has in dagster_buckets/format"

@@ -19,6 +19,7 @@ from dagster_buckets.errors import DecodeError, FormatError, UnsupportedTypeErro
 from dagster_buckets.formats.base import (
     Description,
     Format,
+    Part,
     SupportsConcat,
     SupportsDescribe,
 )
@@ -159,6 +160,10 @@ class FormatConformance:
 
     def test_a_class_that_it_cannot_give(self, format: Format, values: Sequence[Any]) -> None:
         for value in values:
+            if value is None:
+                # A stored None is one, whatever is asked for.
+                assert format.decode(payload_of(format.encode(value)), _Foreign) is None
+                continue
             with pytest.raises(UnsupportedTypeError) as caught:
                 format.decode(payload_of(format.encode(value)), _Foreign)
             assert caught.value.hint
@@ -213,7 +218,7 @@ class FormatConformance:
             pa.table({"n": pa.nulls(1), "k": ["d"]}),
             pa.table({"k": ["e"], "n": pa.array([3], pa.int8()), "more": [True]}),
         ]
-        joined = format.concat(_numbered(format, parts), pa.Table)
+        joined = format.concat(_parts(format, parts), pa.Table)
         assert joined.to_pydict() == {
             "k": ["b", "a", "c", "d", "e"],
             "n": [1.0, 2.0, 0.5, None, 3.0],
@@ -226,7 +231,33 @@ class FormatConformance:
         if not isinstance(format, SupportsConcat):
             return
         table = pa.table({"n": [1, 2]})
-        assert format.concat(_numbered(format, [table]), pa.Table).equals(table)
+        assert format.concat(_parts(format, [table]), pa.Table).equals(table)
+
+    def test_concat_adds_constant_columns(self, format: Format) -> None:
+        import pyarrow as pa
+
+        if not isinstance(format, SupportsConcat):
+            return
+        parts = _parts(format, [pa.table({"n": [1, 2]}), pa.table({"n": [3], "more": [True]})])
+        columns = [{"day": "001", "city": ""}, {"day": "2", "city": "é"}]
+        joined = format.concat(parts, pa.Table, columns)
+        assert joined.schema.names == ["n", "more", "day", "city"]
+        assert joined.schema.types[2:] == [pa.string(), pa.string()]
+        assert joined.column("day").to_pylist() == ["001", "001", "2"]
+        assert joined.column("city").to_pylist() == ["", "", "é"]
+        assert format.concat(parts[:1], pa.Table, columns[:1]).num_rows == 2
+
+    def test_concat_adds_no_column_twice(self, format: Format) -> None:
+        import pyarrow as pa
+
+        if not isinstance(format, SupportsConcat):
+            return
+        parts = _parts(format, [pa.table({"n": [1]}), pa.table({"n": [1], "odd one": ["x"]})])
+        with pytest.raises(DecodeError) as caught:
+            format.concat(parts, pa.Table, [{"odd one": "1"}, {"odd one": "2"}])
+        assert "odd one" in str(caught.value)
+        assert f"{_URI}/1" in str(caught.value)
+        assert "dagster_buckets/partition_name" in str(caught.value.hint)
 
     def test_concat_of_what_does_not_fit(self, format: Format) -> None:
         import pyarrow as pa
@@ -239,19 +270,16 @@ class FormatConformance:
             pa.table({"odd one": [[3]]}),
         ]
         with pytest.raises(DecodeError) as caught:
-            format.concat(_numbered(format, parts), pa.Table)
+            format.concat(_parts(format, parts), pa.Table)
         assert "odd one" in str(caught.value)
         assert f"{_URI}/2" in str(caught.value)
         assert caught.value.hint
 
-    def test_concat_of_damaged_bytes(self, format: Format) -> None:
-        import pyarrow as pa
-
+    def test_part_of_damaged_bytes(self, format: Format) -> None:
         if not isinstance(format, SupportsConcat):
             return
-        parts = _numbered(format, [pa.table({"n": [1]})])
         with pytest.raises(DecodeError) as caught:
-            format.concat([*parts, payload_of(Body.of(b"damaged"), f"{_URI}/1")], pa.Table)
+            format.part(payload_of(Body.of(b"damaged"), f"{_URI}/1"))
         assert f"{_URI}/1" in str(caught.value)
 
 
@@ -297,5 +325,7 @@ def _decode_or_refuse(format: Format, data: bytes) -> None:
         assert _URI in str(error)  # noqa: PT017 - no error is fine, too
 
 
-def _numbered(format: Format, tables: Sequence[pa.Table]) -> list[Payload]:
-    return [payload_of(format.encode(t), f"{_URI}/{i}") for i, t in enumerate(tables)]
+def _parts(format: Format, tables: Sequence[pa.Table]) -> list[Part]:
+    assert isinstance(format, SupportsConcat)
+    payloads = [payload_of(format.encode(t), f"{_URI}/{i}") for i, t in enumerate(tables)]
+    return [format.part(payload) for payload in payloads]

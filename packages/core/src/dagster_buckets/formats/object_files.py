@@ -1,0 +1,178 @@
+"""Object files: stored objects as the files of an Arrow file system, read when Arrow opens them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, BinaryIO, NoReturn, cast
+
+import pyarrow as pa
+import pyarrow.fs
+
+from dagster_buckets.errors import StoreUnavailableError
+from dagster_buckets.formats import leaving
+from dagster_buckets.formats.frames import arrow_buffer
+from dagster_buckets.formats.readahead import Readahead
+from dagster_buckets.objects import ObjectInfo
+from dagster_buckets.references import ObjectRef
+
+__all__ = ["WHOLE_SIZE", "ObjectFiles", "RangedFile", "check_version", "open_ranges"]
+
+#: Objects of up to so many bytes are fetched whole and verified: what one request carries.
+WHOLE_SIZE = 16 * 1024 * 1024
+
+
+def _read_only(*_: object) -> NoReturn:
+    msg = "the objects of a scan cannot be changed"
+    raise io.UnsupportedOperation(msg)
+
+
+_refuse: Any = _read_only
+
+
+class ObjectFiles(pyarrow.fs.FileSystemHandler):
+    """The objects of one scan as read-only files; a file's path is the URI of the object.
+
+    Objects of up to :data:`WHOLE_SIZE` bytes are fetched whole, verified, and fetched ahead when
+    they are opened in order. Of larger ones only those ranges are fetched that Arrow asks for.
+    What Arrow gets lies in memory of its own. Opening an object that was written again since the
+    reference was made is an error. Can be pickled.
+
+    Args:
+        refs: The objects, in the order in which they are going to be opened.
+        complete: Whether all of them will be opened, unless the reader stops.
+
+    Example:
+        >>> from dagster_buckets import Body, MemoryStore
+        >>> store = MemoryStore("object-files")
+        >>> files = ObjectFiles([ObjectRef(store.put("a.bin", Body.of(b"hello")), store)])
+        >>> pyarrow.fs.PyFileSystem(files).open_input_file("memory://object-files/a.bin").read()
+        b'hello'
+    """
+
+    def __init__(self, refs: Sequence[ObjectRef], *, complete: bool = False) -> None:
+        self._refs = tuple(refs)
+        self._positions = {ref.uri: position for position, ref in enumerate(refs)}
+        sizes = [ref.size if ref.size <= WHOLE_SIZE else None for ref in refs]
+        self._ahead = Readahead(self._fetch, sizes, complete=complete)
+        leaving.held(self)
+
+    def __reduce__(self) -> tuple[type[ObjectFiles], tuple[tuple[ObjectRef, ...]]]:
+        return ObjectFiles, (self._refs,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectFiles) and self._refs == other._refs
+
+    def __hash__(self) -> int:
+        return hash(self._refs)
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """Called by Arrow, mostly on its own threads."""
+        position = self._positions[path]
+        ref = self._refs[position]
+        with leaving.called():
+            if ref.size <= WHOLE_SIZE:
+                return pa.BufferReader(self._ahead.take(position))
+            check_version(ref, ref.store.head(ref.info.key))
+            return open_ranges(ref)
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        """As :meth:`open_input_file`."""
+        return self.open_input_file(path)
+
+    def get_file_info(self, paths: str | list[str]) -> list[pyarrow.fs.FileInfo]:
+        """What the references say; no request."""
+        return [self._info(path) for path in paths]
+
+    def get_file_info_selector(self, selector: pyarrow.fs.FileSelector) -> NoReturn:
+        """There are no folders."""
+        raise io.UnsupportedOperation(selector.base_dir)
+
+    def get_type_name(self) -> str:
+        """The name of this kind of file system."""
+        return "dagster-buckets"
+
+    def normalize_path(self, path: str) -> str:
+        """A URI is what it is."""
+        return path
+
+    def _info(self, path: str) -> pyarrow.fs.FileInfo:
+        if path not in self._positions:
+            return pyarrow.fs.FileInfo(path, pyarrow.fs.FileType.NotFound)
+        ref = self._refs[self._positions[path]]
+        return pyarrow.fs.FileInfo(
+            path, pyarrow.fs.FileType.File, size=ref.size, mtime=ref.modified
+        )
+
+    def _fetch(self, position: int) -> pa.Buffer:
+        ref = self._refs[position]
+        payload = ref.get()
+        check_version(ref, payload.info)
+        return arrow_buffer(payload.data)
+
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
+    delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse
+
+
+def open_ranges(ref: ObjectRef) -> pa.NativeFile:
+    """A file of Arrow's, of which only the ranges that are read are fetched."""
+    return pa.PythonFile(cast("io.IOBase", RangedFile(ref.open())), mode="r")
+
+
+class RangedFile:
+    """A seekable reader of an object as Arrow calls it, which gets buffers of Arrow's memory.
+
+    Args:
+        file: Of which only what is read is fetched.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        leaving.held(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can still be read."""
+        return self._file.closed
+
+    def read(self, size: int = -1) -> bytes:
+        """The next ``size`` bytes, fewer only at the end."""
+        parts = []
+        with leaving.called():
+            if size < 0:
+                return self._file.read()
+            while size > 0 and (part := self._file.read(size)):
+                parts.append(part)
+                size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_buffer(self, size: int = -1) -> pa.Buffer:
+        """As :meth:`read`; Arrow prefers it."""
+        buffer = arrow_buffer(self.read(size))
+        # Batches of an Arrow IPC file refer to it, and so to an object of Python's.
+        leaving.held(buffer)
+        return buffer
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move there, without a request."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position of the next byte."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        self._file.close()
+
+
+def check_version(ref: ObjectRef, info: ObjectInfo) -> None:
+    """Refuse an object that is not the one that a reference describes any more.
+
+    Raises:
+        StoreUnavailableError: It was written again.
+    """
+    if ref.etag and info.etag and ref.etag != info.etag:
+        msg = f"{ref.uri} was written again since it was loaded"
+        hint = "load the input again, or run the step again"
+        raise StoreUnavailableError(msg, uri=ref.uri, hint=hint)

@@ -1,0 +1,79 @@
+"""References: stored values that were not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO
+
+from dagster_buckets.objects import ObjectInfo, Payload
+from dagster_buckets.stores.base import ObjectStore
+
+__all__ = ["ObjectRef"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """A stored value of which nothing was read: where it lies, and two ways to read it.
+
+    What an input annotated ``ObjectRef`` gets, for values too large for memory and for tools that
+    take a URI or a file. Can be pickled into another process. Two references are equal if they
+    describe the same version of the same object.
+
+    Args:
+        info: What the store said of the object when it was found.
+        store: Where it lies.
+
+    Example:
+        >>> from dagster_buckets import Body, MemoryStore
+        >>> store = MemoryStore("references")
+        >>> ref = ObjectRef(store.put("notes/data.txt", Body.of(b"hello")), store)
+        >>> ref.uri, ref.size
+        ('memory://references/notes/data.txt', 5)
+        >>> with ref.open() as file:
+        ...     file.read(4)
+        b'hell'
+    """
+
+    info: ObjectInfo
+    store: ObjectStore = field(repr=False, compare=False)
+
+    @property
+    def uri(self) -> str:
+        """Absolute, with the store's scheme (``s3://…``, ``gs://…``, ``file://…``)."""
+        return self.info.uri
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.info.size
+
+    @property
+    def etag(self) -> str:
+        """Another one for every version; empty where the store gives none."""
+        return self.info.etag
+
+    @property
+    def modified(self) -> datetime:
+        """When it was written, with a time zone."""
+        return self.info.modified
+
+    def open(self) -> BinaryIO:
+        """A seekable reader that fetches only what is read, always of one version.
+
+        That is the version of now, which :attr:`etag` may not describe any more. The bytes are
+        not verified: use it for formats with checksums of their own.
+
+        Raises:
+            ObjectNotFoundError: The object was deleted.
+        """
+        return self.store.open(self.info.key)
+
+    def get(self) -> Payload:
+        """All bytes, verified, and what the store says of the version that they come from.
+
+        Raises:
+            ObjectNotFoundError: The object was deleted.
+            IntegrityError: It did not verify, twice.
+        """
+        return self.store.get(self.info.key)
