@@ -1,7 +1,8 @@
 """The pipeline. Nothing in it says where a value is stored, or in which format.
 
 Each asset takes its inputs as the class that suits it (pandas, Polars, Arrow, NumPy), whatever
-the asset before it returned.
+the asset before it returned, and partitions in the shape that suits it: a dict, a stream, one frame
+or a scan.
 """
 
 import dagster as dg
@@ -10,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from dagster_buckets import PartitionStream
 from pyarrow import csv
 
 from demo.source import csv_file
@@ -68,16 +70,14 @@ def flights_by_month(context: dg.AssetExecutionContext, flights: pa.Table) -> pa
 
 @dg.asset(partitions_def=MONTHS_AND_ORIGINS, backfill_policy=dg.BackfillPolicy.single_run())
 def flights_by_month_and_origin(
-    flights_by_month: dict[str, pl.DataFrame],
-) -> dict[str, pl.DataFrame]:
-    """The flights of a month from one airport: one run for all partitions, ``{key: value}``."""
-    return {
-        str(dg.MultiPartitionKey({"month": month, "origin": origin})): frame.filter(
-            pl.col("origin") == origin
-        )
-        for month, frame in flights_by_month.items()
+    flights_by_month: PartitionStream[pl.DataFrame],
+) -> PartitionStream[pl.DataFrame]:
+    """The flights of a month from one airport: one run for all partitions, a month at a time."""
+    return PartitionStream(
+        ({"month": month, "origin": origin}, frame.filter(pl.col("origin") == origin))
+        for month, frame in flights_by_month
         for origin in ORIGINS.get_partition_keys()
-    }
+    )
 
 
 # ---------------------------------------------------------------- joins and aggregates
@@ -107,12 +107,15 @@ def airline_delays(flights_by_month: pd.DataFrame, airlines: pd.DataFrame) -> pd
 
 
 @dg.asset(ins={"airports": dg.AssetIn(["raw", "airports"])})
-def destinations(flights_by_month_and_origin: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
-    """Flights to each airport that is in the table of airports, the busiest first."""
+def destinations(flights_by_month_and_origin: pl.LazyFrame, airports: pl.DataFrame) -> pl.DataFrame:
+    """Flights to each airport that is in the table of airports: one scan over all partitions."""
     return (
-        flights_by_month_and_origin.join(airports, left_on="dest", right_on="faa")
-        .group_by("name")
+        flights_by_month_and_origin.group_by("dest")
         .agg(flights=pl.len().cast(pl.Int64))
+        .collect()
+        .join(airports, left_on="dest", right_on="faa")
+        .group_by("name")
+        .agg(pl.col("flights").sum())
         .sort("flights", "name", descending=[True, False])
     )
 

@@ -27,14 +27,10 @@ if importlib.util.find_spec("dagster_aws") is None:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def alone(
+    no_settings_of_this_machine: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Nothing of this machine: no credentials, no settings, an empty working directory."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "GOOGLE_", "STORAGE_EMULATOR")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # The cloud managers look for local files of the names of their objects, and delete them.
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")

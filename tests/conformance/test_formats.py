@@ -159,7 +159,7 @@ def test_any_plain_value_comes_back(value: Any) -> None:
 
 
 def claimed(samples: FormatSamples) -> set[str | None]:
-    classes: list[type] = [type(value) for value in samples.values]  # noqa: PD011
+    classes: list[type] = [type(value) for value in samples.values]
     return {found.name if (found := format_for_type(cls)) else None for cls in classes}
 
 

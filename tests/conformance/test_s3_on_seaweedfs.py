@@ -27,11 +27,10 @@ from dagster_buckets.stores.base import ObjectStore
 from dagster_buckets.testing.stores import GOOD_KEYS, MIB, RawObjects, StoreConformance
 from dagster_buckets_s3.store import S3Store
 
-from tests.conformance.test_s3_store import RawS3, _no_settings_of_this_machine
+from tests.conformance.test_s3_store import RawS3
 from tests.seaweed_server import CREDENTIALS
 
-# A fixture of all tests here, too.
-__all__ = ["_no_settings_of_this_machine"]
+pytestmark = pytest.mark.usefixtures("no_settings_of_this_machine")
 
 FOLDER_BY_FOLDER = pytest.mark.xfail(
     raises=AssertionError,

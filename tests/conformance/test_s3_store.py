@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import re
 import secrets
@@ -12,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -35,22 +33,14 @@ from dagster_buckets_s3.store import S3Store
 
 from tests.servers import Answer, Request, Stub, stub_server
 
+pytestmark = pytest.mark.usefixtures("no_settings_of_this_machine")
+
 CANARY = "canary7f3a9SECRET"
 KEYS: dict[str, Any] = {
     "region_name": "us-east-1",
     "aws_access_key_id": "AKIDEXAMPLE",
     "aws_secret_access_key": CANARY,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture

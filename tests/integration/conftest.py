@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 # Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -20,13 +19,14 @@ BACKENDS = ("memory", "local", "s3", "gcs")
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "GOOGLE_", "STORAGE_EMULATOR")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+def _alone(no_settings_of_this_machine: None) -> None:
+    """For every test here."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared_instance() -> Iterator[None]:
+    with support.shared_instance():
+        yield
 
 
 @pytest.fixture(scope="session")

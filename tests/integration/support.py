@@ -3,7 +3,8 @@
 import json
 import secrets
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -163,10 +164,31 @@ def logged(instance: dg.DagsterInstance, run_id: str) -> str:
     return "\n".join(entry.user_message for entry in instance.all_logs(run_id))
 
 
+_shared: list[dg.DagsterInstance] = []
+
+
+@contextmanager
+def shared_instance() -> Iterator[None]:
+    """An instance for all runs that need none of their own: making one is most of a small run."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        _shared.append(instance)
+        yield
+        _shared.clear()
+
+
 def run(assets: Iterable[Any], manager: Any, **options: Any) -> dg.ExecuteInProcessResult:
     """``dg.materialize`` with our manager; errors come out as they were raised."""
-    resources = options.pop("resources", {})
-    return dg.materialize(list(assets), resources={"io_manager": manager, **resources}, **options)
+    resources = {"io_manager": manager, **options.pop("resources", {})}
+    options = {"instance": _shared[0], **options}
+    return dg.materialize(list(assets), resources=resources, **options)
+
+
+def ranged(start: str, end: str) -> dict[str, str]:
+    """The tags of a run over a range of partitions."""
+    return {
+        "dagster/asset_partition_range_start": start,
+        "dagster/asset_partition_range_end": end,
+    }
 
 
 @dataclass

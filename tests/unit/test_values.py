@@ -9,23 +9,22 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from dagster_buckets import values as module
 from dagster_buckets.address import Address, AssetAddress, OpAddress
 from dagster_buckets.errors import (
     ConfigurationError,
     DecodeError,
     EncodeError,
     ObjectNotFoundError,
-    PartitionError,
     UnsupportedTypeError,
 )
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.objects import Body
+from dagster_buckets.reading import NONE
 from dagster_buckets.stores import MemoryStore
 from dagster_buckets.values import ValueStore
 
 A = AssetAddress.of(["shop", "orders"])
-MARK = module._NONE
+MARK = NONE
 
 
 class Recorder(MemoryStore):
@@ -112,8 +111,35 @@ def test_many_partitions_are_one_listing(values: ValueStore, store: Recorder) ->
     values.write(AssetAddress.of(["a", "nested"], "1"), 1)
     store.requests.clear()
     located = values.locate([*addresses, AssetAddress.of(["a"], "absent")])
-    assert store.requests == ["scan a/partition="]
+    # The second listing is for the absent one.
+    assert store.requests == ["scan a/partition="] * 2
     assert [place and place.format.name for place in located] == ["text"] * 20 + [None]
+    store.requests.clear()
+    assert all(values.locate(addresses))
+    assert store.requests == ["scan a/partition="]
+
+
+def test_a_listing_that_lacks_something_is_repeated(
+    values: ValueStore, store: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values.write(A, 1)
+    scan, times = store.scan, []
+
+    def late(prefix: str = "") -> Any:
+        times.append(prefix)
+        return scan(prefix) if len(times) > 1 else iter(())
+
+    monkeypatch.setattr(store, "scan", late)
+    assert values.read(A) == 1
+    assert len(times) == 2
+
+
+def test_a_known_format_can_be_listed(values: ValueStore, store: Recorder) -> None:
+    there, absent = AssetAddress.of(["a"], "1"), AssetAddress.of(["a"], "2")
+    values.write(there, "x")
+    values.write(absent, {"other": "format"})
+    found = values.locate([there, absent], format_name="text", listed=True)
+    assert [place and place.key for place in found] == ["a/partition=1/data.txt", None]
 
 
 def test_addresses_of_several_assets_and_ops(values: ValueStore, store: Recorder) -> None:
@@ -255,42 +281,6 @@ def test_damage_names_asset_and_uri(values: ValueStore, store: Recorder) -> None
         values.read(A)
     assert caught.value.subject == str(A)
     assert caught.value.uri == store.uri("shop/orders/data.parquet")
-
-
-def partitions(values: ValueStore, parts: list[Any], **options: Any) -> tuple[Any, Any]:
-    addresses = [AssetAddress.of(["a"], str(n)) for n in range(len(parts))]
-    for address, part in zip(addresses, parts, strict=True):
-        values.write(address, part, **options)
-    located = [place for place in values.locate(addresses) if place]
-    return located, [values.fetch(place) for place in located]
-
-
-def test_concat(values: ValueStore) -> None:
-    parts = [pa.table({"n": [2]}), pd.DataFrame({"n": [1.5]}), pl.DataFrame({"n": [1]})]
-    found = values.concat(*partitions(values, parts), pl.DataFrame)
-    assert found.to_dict(as_series=False) == {"n": [2.0, 1.5, 1.0]}
-
-
-def test_concat_leaves_none_out(values: ValueStore) -> None:
-    parts = [None, pa.table({"n": [1]}), None]
-    located, payloads = partitions(values, parts, format_name="parquet")
-    assert values.concat(located, payloads, pa.Table).to_pydict() == {"n": [1]}
-    assert values.concat(located[:1], payloads[:1], pa.Table) is None
-
-
-def test_concat_of_mixed_formats_is_refused(values: ValueStore) -> None:
-    located, payloads = partitions(values, [pa.table({"n": [1]}), {"n": 1}])
-    with pytest.raises(PartitionError, match="different formats: json, parquet") as caught:
-        values.concat(located, payloads, pa.Table)
-    assert "asset 'a'" in str(caught.value)
-
-
-def test_concat_of_what_cannot_be_joined_is_refused(values: ValueStore) -> None:
-    for parts, cls in (([1, 2], pa.Table), ([pa.table({"n": [1]})] * 2, dict)):
-        located, payloads = partitions(values, parts)
-        with pytest.raises(PartitionError, match="cannot be joined") as caught:
-            values.concat(located, payloads, cls)
-        assert f"dict[str, {cls.__name__}]" in str(caught.value)
 
 
 def test_description(values: ValueStore) -> None:

@@ -31,7 +31,9 @@ from dagster_buckets.errors import (
 from dagster_buckets.formats import Format
 from dagster_buckets.layouts import HiveLayout, Layout, LegacyLayout, TemplateLayout
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores import MemoryStore, ObjectStore
+from dagster_buckets.streams import PartitionStream
 from dagster_buckets.values import ValueStore
 
 if TYPE_CHECKING:
@@ -66,9 +68,11 @@ __all__ = [
     "ObjectExistsError",
     "ObjectInfo",
     "ObjectNotFoundError",
+    "ObjectRef",
     "ObjectStore",
     "OpAddress",
     "PartitionError",
+    "PartitionStream",
     "Payload",
     "PluginConflictError",
     "StoreError",

@@ -18,6 +18,7 @@ from dagster_buckets.address import AssetAddress, OpAddress
 from dagster_buckets.definitions import dimensions_of, options_of
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
 from dagster_buckets.requests import LoadRequest, Options, Target, WriteRequest
+from dagster_buckets.windows import windows_of
 
 __all__ = ["load_request", "write_request"]
 
@@ -50,7 +51,16 @@ def write_request(context: OutputContext) -> WriteRequest:
             raise PartitionError(
                 msg, hint="is the range reversed? its start must not follow its end"
             )
-    return WriteRequest(_targets(path, keys, definition, options), annotation, options)
+    windows = {}
+    if options.split_by is not None and definition is not None:
+        windows = windows_of(definition, keys, options.partition_name)
+    return WriteRequest(
+        _targets(path, keys, definition, options),
+        annotation,
+        options,
+        over_many=_is_over_many(context),
+        windows=windows,
+    )
 
 
 def load_request(context: InputContext) -> LoadRequest:
@@ -78,7 +88,9 @@ def load_request(context: InputContext) -> LoadRequest:
         producer = _producer_annotation(context, [])
         return LoadRequest((target,), False, annotation, producer, options)  # noqa: FBT003
     definition = _partitions_def(context)
-    keys = _ordered(context.asset_partition_keys, definition, _instance_of_input(context))
+    keys = _keys_of_check(context, definition)
+    if keys is None:
+        keys = _ordered(context.asset_partition_keys, definition, _instance_of_input(context))
     return LoadRequest(
         _targets(path, keys, definition, options),
         True,  # noqa: FBT003
@@ -109,6 +121,45 @@ def _targets(
         return AssetAddress(path, ((options.partition_name, key),))
 
     return tuple(Target(key, address(key)) for key in keys)
+
+
+def _keys_of_check(
+    context: InputContext, definition: dg.PartitionsDefinition[Any] | None
+) -> list[str] | None:
+    """The run's partitions, for the inputs of an asset check that declares none of its own.
+
+    Dagster hands such a check every partition that exists. ``None`` for everything else, and for
+    inputs with other partitions than the run's.
+    """
+    try:
+        step = context.step_context
+    except DagsterInvariantViolationError:
+        return None
+    outputs = step.step.step_outputs
+    checks = [output.properties.asset_check_key for output in outputs]
+    if definition is None or not all(checks) or not step.has_partitions:
+        return None
+    if step.entity_partitions_def is not None:
+        return None
+    asked, of_run = step.partition_key_range, step.run_partitions_def
+    with dg.partition_loading_context(dynamic_partitions_store=step.instance):
+        if of_run is None:
+            # The job has assets of several definitions: the keys tell whose they are.
+            if not all(definition.has_partition_key(key) for key in (asked.start, asked.end)):
+                return None
+        elif of_run != definition:
+            return None
+        keys = definition.get_partition_keys_in_range(asked)
+    return _ordered(keys, definition, step.instance)
+
+
+def _is_over_many(context: OutputContext) -> bool:
+    try:
+        assets = context.step_context.assets_def
+    except DagsterInvariantViolationError:
+        return False
+    policy = assets.backfill_policy if assets is not None else None
+    return policy is not None and policy.max_partitions_per_run != 1
 
 
 def _ordered(

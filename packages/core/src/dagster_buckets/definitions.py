@@ -30,12 +30,28 @@ PartitionLike: TypeAlias = str | Mapping[str, str] | None
 
 _NAMESPACE = "dagster_buckets/"
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "format": (),
-    "layout": (),
-    "on_missing": ("error", "skip", "none"),
-    "partition_name": (),
-    "shape": ("value", "partitions"),
+
+class _Rule(NamedTuple):
+    """What a metadata value may be: its types, their name for people, and its only values."""
+
+    types: tuple[type, ...]
+    spelled: str
+    choices: tuple[str, ...] = ()
+
+
+_TEXT = _Rule((str,), "a string")
+_FLAG = _Rule((bool,), "True or False")
+
+#: What is known under ``dagster_buckets/``.
+_KNOWN: dict[str, _Rule] = {
+    "allow_empty_partitions": _FLAG,
+    "format": _TEXT,
+    "layout": _TEXT,
+    "on_missing": _Rule((str,), "'error' or 'skip' or 'none'", ("error", "skip", "none")),
+    "partition_columns": _FLAG,
+    "partition_name": _TEXT,
+    "shape": _Rule((str,), "'value' or 'partitions'", ("value", "partitions")),
+    "split_by": _Rule((str, list, tuple, dict), "a column, a list of them or {dimension: column}"),
 }
 
 
@@ -142,16 +158,15 @@ def options_of(*sources: Mapping[str, Any] | None) -> Options:
                 merged[name.removeprefix(_NAMESPACE)] = plain
             elif name == "allow_missing_partitions" and value is True:
                 merged.setdefault("on_missing", "skip")
-    unknown = sorted(set(merged) - set(_CHOICES))
+    unknown = sorted(set(merged) - set(_KNOWN))
     if unknown:
-        known = ", ".join(_NAMESPACE + name for name in _CHOICES)
+        known = ", ".join(_NAMESPACE + name for name in _KNOWN)
         msg = f"unknown metadata {', '.join(_NAMESPACE + name for name in unknown)}"
         raise ConfigurationError(msg, hint=f"these are known: {known}")
     for name, value in merged.items():
-        choices = _CHOICES[name]
-        if not isinstance(value, str) or (choices and value not in choices):
-            wanted = " or ".join(repr(choice) for choice in choices) if choices else "a string"
-            msg = f"the metadata {_NAMESPACE}{name} must be {wanted}, not {value!r}"
+        rule = _KNOWN[name]
+        if not isinstance(value, rule.types) or (rule.choices and value not in rule.choices):
+            msg = f"the metadata {_NAMESPACE}{name} must be {rule.spelled}, not {value!r}"
             raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
     return Options(**merged)
 

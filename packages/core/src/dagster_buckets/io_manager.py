@@ -21,7 +21,7 @@ from dagster_buckets.definitions import (
     settings_of,
 )
 from dagster_buckets.loading import load
-from dagster_buckets.metadata import describe_load, describe_write, log_partitions
+from dagster_buckets.metadata import Recording, describe_load
 from dagster_buckets.plugins import check_name, get_layout
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
@@ -159,13 +159,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
         """
         request = write_request(context)
-        written = write(self.values, request, obj, default_format=self.format)
-        if len(written) == 1:
-            ((target, stored),) = written
-            partition = target.partition_key is not None
-            context.add_output_metadata(describe_write(stored, partition=partition))
-        else:
-            log_partitions(context, written)
+        with Recording(context, len(request.targets)) as record:
+            write(self.values, request, obj, default_format=self.format, record=record)
 
     def load_input(self, context: InputContext) -> Any:
         """Read the input of a step, or of ``load_asset_value``. Called by Dagster.
@@ -179,6 +174,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             request,
             default_format=self.format,
             default_on_missing=self.on_missing,
+            log=context.log.info,
         )
         describe_load(context, loaded)
         return loaded.value

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dagster_buckets.address import asset_of, path_of
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
-from dagster_buckets.formats.frames import empty_frame, is_frame_type
+from dagster_buckets.formats.batches import stream_batches
+from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
+from dagster_buckets.formats.lazy import empty_scan, is_lazy_type
 from dagster_buckets.placing import Located
+from dagster_buckets.reading import Piece, Reader
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
-from dagster_buckets.transfer import Outcome, failure, run_all
+from dagster_buckets.streams import PartitionStream
+from dagster_buckets.transfer import Outcome, Progress, failure, run_all, run_each
 from dagster_buckets.values import OnMissing, ValueStore, first_named
 
 __all__ = ["Loaded", "load"]
@@ -25,7 +29,7 @@ class Loaded:
     Attributes:
         value: In the shape that was asked for.
         missing: The keys of the partitions (or the name of the value) that were not there.
-        uris: Of the objects that were read.
+        uris: Of the objects that were read, or will be where the value is a stream or a scan.
     """
 
     value: Any
@@ -34,19 +38,36 @@ class Loaded:
 
 
 def load(
-    values: ValueStore, request: LoadRequest, *, default_format: str, default_on_missing: OnMissing
+    values: ValueStore,
+    request: LoadRequest,
+    *,
+    default_format: str,
+    default_on_missing: OnMissing,
+    log: Callable[[str], None],
 ) -> Loaded:
     """Read the input of one step.
 
-    ===============  ============  =========================  ==================================
-    annotation       0 partitions  1 partition                N partitions
-    ===============  ============  =========================  ==================================
-    none, ``Any``    ``None``      the value                  ``{key: value}``
-    ``dict[str, T]`` ``{}``        ``{key: value}``           ``{key: value}``
-    ``list[T]``      ``[]``        ``[value]``                in the order of the definition
-    a frame          empty         the frame                  one frame, one below the other
-    another class    ``None``      the value                  ``PartitionError``
-    ===============  ============  =========================  ==================================
+    ======================  ============  =================  =====================================
+    annotation              0 partitions  1 partition        N partitions
+    ======================  ============  =================  =====================================
+    none, ``Any``           ``None``      the value          ``{key: value}``
+    ``dict[str, T]``        ``{}``        ``{key: value}``   ``{key: value}``
+    ``list[T]``             ``[]``        ``[value]``        in the order of the definition
+    ``PartitionStream[T]``  empty         ``(key, value)``   one after another, read ahead
+    a frame                 empty         the frame          one frame, one below the other
+    a lazy frame, dataset   empty         a scan             one scan, no values read yet
+    or relation
+    ``RecordBatchReader``   empty         its batches        one partition after another
+    ``ObjectRef``           ``None``      the reference      ``PartitionError``: use dict or list
+    another class           ``None``      the value          ``PartitionError``: use dict or list
+    ======================  ============  =================  =====================================
+
+    Args:
+        values: Where from.
+        request: What.
+        default_format: The manager's format, where no metadata names one.
+        default_on_missing: The manager's setting, where no metadata says otherwise.
+        log: Takes lines about the progress of long loads.
 
     Raises:
         ObjectNotFoundError: The only value is missing, and neither ``on_missing`` nor an
@@ -54,102 +75,202 @@ def load(
         PartitionError: Some of many are missing or could not be read; all are named.
     """
     shape = read_annotation(request.annotation)
-    on_missing = request.options.on_missing or default_on_missing
-    targets = request.targets
-    if not targets:
-        return Loaded(_of_nothing(shape))
-    joined = _joined_class(shape, targets)
-    values = values.laid_out(request.options.layout, path_of(targets[0].address))
-
-    def read(target: Target, located: Located | None) -> Any:
-        if located is None:
-            raise values.places.nothing_stored(target.address)
-        return values.fetch(located) if joined else values.load(located, shape.as_type)
-
-    def attempt(pair: tuple[Target, Located | None]) -> Any:
-        target, located = pair
-        try:
-            return read(target, located)
-        except ObjectNotFoundError:
-            # A 404 can be transient: ask once more before a value counts as missing.
-            if located is not None and values.places.exists(located):
-                return read(target, located)
-            raise
-
+    if not request.targets:
+        with concerning(f"the input annotated {request.annotation}"):
+            return Loaded(_of_nothing(shape))
+    if shape.kind == "stream" and not request.partitioned:
+        with concerning(str(request.targets[0].address)):
+            msg = "a PartitionStream reads partitions, and what the input reads has none"
+            raise PartitionError(msg, hint="annotate the input with the class of its value")
+    values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
     name = first_named(request.options.format, default_format)
-    addresses = [target.address for target in targets]
-    places = values.locate(addresses, format_name=name, annotation=_written_as(request))
-    pairs = list(zip(targets, places, strict=True))
-    outcomes = run_all(attempt, pairs, max_concurrency=values.max_concurrency)
-    tolerant = on_missing != "error" or (len(targets) == 1 and shape.optional)
-    absent = [o for o in outcomes if isinstance(o.error, ObjectNotFoundError)]
-    allowed = ObjectNotFoundError if tolerant else ()
-    failed = [o for o in outcomes if o.error and not isinstance(o.error, allowed)]
-    if failed:
-        done = tuple(o.item[0].name for o in outcomes if not o.error)
-        raise failure({o.item[0].name: o.error for o in failed if o.error}, done, "read")
-    present = [o for o in outcomes if not o.error]
-    missing = tuple(o.item[0].name for o in absent)
-    uris = tuple(values.store.uri(o.item[1].key) for o in present if o.item[1])
-    if joined:
-        value = _joined(values, shape, present, joined)
-    elif len(targets) == 1:
-        value = _one(request, shape, present[0].result if present else None, missing, on_missing)
-    else:
-        kept = [o for o in outcomes if on_missing == "none" or not o.error]
-        value = _many(shape, {o.item[0].name: o.result for o in kept})
-    return Loaded(value, missing, uris)
+    on_missing = request.options.on_missing or default_on_missing
+    streams = shape.kind == "stream" or _chains(request, shape)
+    tolerant = on_missing != "error" or (len(request.targets) == 1 and shape.optional)
+    located = values.locate(
+        [target.address for target in request.targets],
+        format_name=name,
+        annotation=_written_as(request),
+        # What a stream leaves out has to be known before it begins, to be told.
+        listed=streams and tolerant,
+    )
+    progress = Progress(log, "read", len(request.targets))
+    one_load = _Load(values, request, shape, on_missing, progress, tolerant)
+    pairs = list(zip(request.targets, located, strict=True))
+    return one_load.streamed(pairs) if streams else one_load.at_once(pairs)
 
 
-def _joined(
-    values: ValueStore, shape: Shape, present: Sequence[Outcome[Any, Any]], cls: type
-) -> Any:
-    if not present:
-        return _of_nothing(shape)
-    located = [outcome.item[1] for outcome in present]
-    return values.concat(located, [o.result for o in present if o.result], cls)
+_Pair = tuple[Target, Located | None]
 
 
-def _one(
-    request: LoadRequest, shape: Shape, value: Any, missing: tuple[str, ...], on_missing: OnMissing
-) -> Any:
-    (target,) = request.targets
-    if not request.partitioned or shape.kind == "value":
-        return value
-    if missing:
-        return _of_nothing(shape) if on_missing == "skip" else _many(shape, {target.name: None})
-    with concerning(str(target.address)):
-        return judge_single(shape, target.name, value, request.options.shape)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    values: ValueStore
+    request: LoadRequest
+    shape: Shape
+    on_missing: OnMissing
+    progress: Progress
+    tolerant: bool
+
+    def reader(self, *, joins: bool = False) -> Reader:
+        columns = self.request.options.partition_columns
+        return Reader(self.values.places, self.shape.as_type, columns, joins)
+
+    def at_once(self, pairs: Sequence[_Pair]) -> Loaded:
+        joins = _joins(self.request, self.shape)
+        reader = self.reader(joins=joins)
+        places = [located for _, located in pairs if located is not None]
+        if joins and places:
+            with concerning(asset_of(places[0].address)):
+                reader.check_joined(places)
+
+        def work(pair: _Pair) -> tuple[Any, int]:
+            piece = self.piece(reader, pair)
+            return (piece, piece.size) if joins else (reader.value(piece), piece.size)
+
+        def count(outcome: Outcome[_Pair, tuple[Any, int]]) -> None:
+            self.progress.add(outcome.result[1] if outcome.result else 0)
+
+        bound = self.values.max_concurrency
+        outcomes = run_all(work, pairs, max_concurrency=bound, then=count)
+        allowed = ObjectNotFoundError if self.tolerant else ()
+        failed = {
+            o.item[0].name: o.error
+            for o in outcomes
+            if o.error and not isinstance(o.error, allowed)
+        }
+        present = [(o.item, o.result[0]) for o in outcomes if o.result]
+        if failed:
+            raise failure(failed, [target.name for (target, _), _ in present], "read")
+        missing = tuple(o.item[0].name for o in outcomes if o.error)
+        if joins:
+            value = reader.joined([piece for _, piece in present]) if present else None
+            value = _of_nothing(self.shape) if not present else value
+        elif len(pairs) == 1:
+            value = self.of_one(present[0][1] if present else None, missing)
+        else:
+            value = _many(
+                self.shape,
+                {
+                    o.item[0].name: o.result[0] if o.result else None
+                    for o in outcomes
+                    if o.result or self.on_missing == "none"
+                },
+            )
+        return Loaded(value, missing, self.uris(item for item, _ in present))
+
+    def streamed(self, pairs: Sequence[_Pair]) -> Loaded:
+        absent = [pair for pair in pairs if pair[1] is None]
+        missing = tuple(target.name for target, _ in absent) if self.tolerant else ()
+        kept = pairs
+        if self.tolerant and (self.on_missing != "none" or self.shape.kind == "value"):
+            kept = [pair for pair in pairs if pair[1] is not None]
+        value = self.batches(kept) if self.shape.kind == "value" else self.stream(kept)
+        return Loaded(value, missing, self.uris(kept))
+
+    def stream(self, pairs: Sequence[_Pair]) -> PartitionStream[Any]:
+        reader = self.reader()
+
+        def work(pair: _Pair) -> tuple[Any, int]:
+            if pair[1] is None and self.tolerant:
+                return None, 0
+            piece = self.piece(reader, pair)
+            return reader.value(piece), piece.size
+
+        def values() -> Iterator[tuple[str, Any]]:
+            for (target, _), value in self.ahead(work, pairs):
+                yield target.name, value
+
+        return PartitionStream(values(), partition_keys=[target.name for target, _ in pairs])
+
+    def batches(self, pairs: Sequence[_Pair]) -> Any:
+        import pyarrow as pa
+
+        reader = Reader(self.values.places, pa.Table, self.request.options.partition_columns)
+
+        def work(pair: _Pair) -> tuple[Any, int]:
+            piece = self.piece(reader, pair)
+            return reader.value(piece), piece.size
+
+        def tables() -> Iterator[tuple[str, pa.Table]]:
+            for (_, located), table in self.ahead(work, pairs):
+                if table is not None and located is not None:
+                    yield self.values.store.uri(located.key), table
+
+        return stream_batches(tables())
+
+    def ahead(
+        self, work: Callable[[_Pair], tuple[Any, int]], pairs: Sequence[_Pair]
+    ) -> Iterator[tuple[_Pair, Any]]:
+        bound = self.values.max_concurrency
+        for outcome in run_each(work, pairs, max_concurrency=bound, weigh=lambda found: found[1]):
+            if outcome.error:
+                raise outcome.error
+            if outcome.result:
+                self.progress.add(outcome.result[1])
+                yield outcome.item, outcome.result[0]
+
+    def piece(self, reader: Reader, pair: _Pair) -> Piece:
+        target, located = pair
+        if located is None:
+            raise self.values.places.nothing_stored(target.address)
+        return reader.piece(located)
+
+    def of_one(self, value: Any, missing: tuple[str, ...]) -> Any:
+        (target,) = self.request.targets
+        if not self.request.partitioned or self.shape.kind == "value":
+            return value
+        if missing and self.on_missing == "error":
+            return None
+        if missing:
+            skipped = self.on_missing == "skip"
+            return _of_nothing(self.shape) if skipped else _many(self.shape, {target.name: None})
+        with concerning(str(target.address)):
+            return judge_single(self.shape, target.name, value, self.request.options.shape)
+
+    def uris(self, pairs: Any) -> tuple[str, ...]:
+        return tuple(self.values.store.uri(located.key) for _, located in pairs if located)
+
+
+def _chains(request: LoadRequest, shape: Shape) -> bool:
+    """Whether the batches of several partitions follow one another, or get columns on the way."""
+    cls = shape.as_type
+    if shape.kind != "value" or cls is None or is_frame_type(cls) or not can_convert(cls):
+        return False
+    return len(request.targets) > 1 or request.options.partition_columns
+
+
+def _joins(request: LoadRequest, shape: Shape) -> bool:
+    """Whether several partitions become one value."""
+    return (
+        len(request.targets) > 1 and shape.kind == "value" and shape.item not in (None, dict, list)
+    )
 
 
 def _many(shape: Shape, values: dict[str, Any]) -> Any:
     return list(values.values()) if shape.kind == "list" or shape.item is list else values
 
 
-def _joined_class(shape: Shape, targets: Sequence[Target]) -> type | None:
-    """The frame class to join several partitions into; ``None`` to keep them apart."""
-    if len(targets) == 1 or shape.kind != "value" or shape.item in (None, dict, list):
-        return None
-    cls = shape.as_type
-    if cls is not None and is_frame_type(cls):
-        return cls
-    spelled = getattr(shape.item, "__name__", str(shape.item))
-    msg = f"{len(targets)} partitions cannot be one {spelled}"
-    with concerning(asset_of(targets[0].address)):
-        raise PartitionError(msg, hint=f"annotate the input with dict[str, {spelled}]")
-
-
 def _written_as(request: LoadRequest) -> Any:
-    """The producer's annotation of one object: in a run over several partitions, of each."""
-    shape = read_annotation(request.producer_annotation)
-    of_each = len(request.targets) > 1 or (request.partitioned and shape.splits_frame)
-    return shape.item if of_each else request.producer_annotation
+    """The producer's annotation of one object."""
+    annotation = request.producer_annotation
+    if not request.partitioned:
+        return annotation
+    shape = read_annotation(annotation)
+    if shape.kind == "stream" or shape.splits_frame:
+        return shape.item
+    # A dict can be one value, or hold that of each partition of a run: a listing tells.
+    return None if shape.kind == "mapping" else annotation
 
 
 def _of_nothing(shape: Shape) -> Any:
+    if shape.kind == "stream":
+        return PartitionStream((), partition_keys=())
     if shape.kind != "value":
         return {} if shape.kind == "mapping" else []
     cls = shape.as_type
-    if cls is not None and is_frame_type(cls) and not shape.optional:
-        return empty_frame(cls)
-    return None
+    if cls is None or shape.optional:
+        return None
+    if is_lazy_type(cls):
+        return empty_scan(cls)
+    return empty_frame(cls) if can_convert(cls) else None

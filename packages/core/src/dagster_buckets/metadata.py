@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from dagster import InputContext, OutputContext
 from dagster._core.errors import DagsterInvariantViolationError
+from dagster_shared.check import CheckError
 
 from dagster_buckets.address import AssetAddress
+from dagster_buckets.errors import PartitionError
 from dagster_buckets.loading import Loaded
 from dagster_buckets.requests import Target
+from dagster_buckets.transfer import Progress, shortened
 from dagster_buckets.values import Stored
 
-__all__ = ["describe_load", "describe_write", "log_partitions"]
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from dagster._core.execution.context.system import StepExecutionContext
+
+__all__ = ["Recording", "describe_load", "describe_write"]
 
 
 def describe_write(stored: Stored, *, partition: bool) -> Mapping[str, dg.MetadataValue]:
@@ -48,29 +57,122 @@ def describe_write(stored: Stored, *, partition: bool) -> Mapping[str, dg.Metada
     return entries
 
 
-def log_partitions(context: OutputContext, written: Sequence[tuple[Target, Stored]]) -> None:
-    """Give every partition of a run its own metadata."""
-    try:
-        step = context.step_context
-    except DagsterInvariantViolationError:
+class Recording:
+    """What a write has stored so far, told to Dagster when it ends, however it ends.
+
+    After success every partition's materialisation gets its own metadata. After a failure or an
+    interrupt those partitions of many that are stored are materialized, which Dagster by itself
+    does for none of them.
+
+    Args:
+        context: Of the output.
+        total: How many partitions the run has.
+    """
+
+    def __init__(self, context: OutputContext, total: int) -> None:
+        self._context = context
+        self._total = total
+        self._progress = Progress(self._say, "wrote", total)
+        self._stored: list[tuple[Target, Stored]] = []
+
+    def __call__(self, target: Target, stored: Stored) -> None:
+        """Take down one value that is stored."""
+        self._stored.append((target, stored))
+        self._progress.add(stored.info.size)
+
+    def _say(self, line: str) -> None:
+        # A context that a test has made need not have a log.
+        self._context.log.info(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        partitions = {
+            target.partition_key: describe_write(stored, partition=True)
+            for target, stored in self._stored
+            if target.partition_key is not None
+        }
+        if error is None and self._total == 1:
+            ((target, stored),) = self._stored
+            partition = target.partition_key is not None
+            self._context.add_output_metadata(describe_write(stored, partition=partition))
+        elif error is None:
+            _describe_partitions(self._context, partitions)
+        elif partitions and _step_of(self._context):
+            for key, metadata in partitions.items():
+                self._context.log_event(
+                    dg.AssetMaterialization(
+                        self._context.asset_key, partition=key, metadata=metadata, tags=_tags(key)
+                    )
+                )
+        if isinstance(error, PartitionError) and isinstance(
+            error.__cause__, dg.Failure | dg.RetryRequested
+        ):
+            # What the asset's own generator raised to tell Dagster something.
+            raise error.__cause__
+
+
+def _describe_partitions(
+    context: OutputContext, partitions: Mapping[str, Mapping[str, dg.MetadataValue]]
+) -> None:
+    """Give every partition of a run its own metadata, in time linear in their number."""
+    step = _step_of(context)
+    if step is None:
         return  # outside of a run, as in migrate_io_storage, nothing is materialized
-    for target, stored in written:
-        step.add_asset_metadata(
-            describe_write(stored, partition=True),
-            context.asset_key,
-            partition_key=target.partition_key,
+    try:
+        from dagster._core.execution.context.metadata_logging import (
+            AssetMetadataHandle,
+            OutputMetadataAccumulator,
         )
+
+        known = dict(step._metadata_accumulator.per_output_metadata)  # noqa: SLF001
+    except (ImportError, AttributeError):
+        # Dagster's public way lists and checks all partitions for each of them.
+        for key, metadata in partitions.items():
+            step.add_asset_metadata(metadata, context.asset_key, partition_key=key)
+        return
+    for key, metadata in partitions.items():
+        handle = AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)
+        known[handle] = {**known.get(handle, {}), **metadata}
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)  # noqa: SLF001
+
+
+def _step_of(context: OutputContext | InputContext) -> StepExecutionContext | None:
+    try:
+        return context.step_context
+    except DagsterInvariantViolationError:
+        return None
+
+
+def _tags(key: str) -> Mapping[str, str] | None:
+    if not isinstance(key, dg.MultiPartitionKey):
+        return None
+    return {f"dagster/partition/{name}": part for name, part in key.keys_by_dimension.items()}
 
 
 def describe_load(context: InputContext, loaded: Loaded) -> None:
-    """Log what was read and, as a warning, what was missing. Nothing is skipped silently."""
+    """Say what was read and, as a warning and on the input, what was missing.
+
+    Nothing is left out silently.
+    """
     if loaded.missing:
         context.log.warning(
-            "not stored, so on_missing left them out or gave None: %s", _some(loaded.missing, 20)
+            "not stored, so on_missing left them out or gave None: %s", shortened(loaded.missing)
         )
-    context.log.debug("read %s", _some(loaded.uris, 3))
+        if _step_of(context):
+            _describe_input(context, {"dagster_buckets/missing_partitions": list(loaded.missing)})
+    context.log.debug("read %s", shortened(loaded.uris, 3))
 
 
-def _some(names: Sequence[str], limit: int) -> str:
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+def _describe_input(context: InputContext, metadata: Mapping[str, Any]) -> None:
+    try:
+        context.add_input_metadata(metadata)
+    except (DagsterInvariantViolationError, CheckError):
+        # Of an input of several partitions Dagster keeps it, and then fails to make an observation.
+        context.log.debug("no observation of several partitions: %s", metadata)

@@ -66,8 +66,14 @@ class Places:
         old = tuple(stem + ending for stem in self.layout.old_stems(address))
         return Located(address, key, chosen, old)
 
-    def find(self, addresses: Sequence[Address]) -> list[Located | None]:
+    def find(
+        self, addresses: Sequence[Address], only: Format | None = None
+    ) -> list[Located | None]:
         """Where each value lies, by one listing for each asset; ``None`` where it shows none.
+
+        Args:
+            addresses: Whose values.
+            only: The format they shall be in, if it is known.
 
         Raises:
             ConfigurationError: Two objects of one address are equally new, or the newest is in
@@ -83,7 +89,7 @@ class Places:
             prefix = os.path.commonprefix(list(stems))  # noqa: RUF071
             for info in self.store.scan(prefix):
                 for stem, extension in self._ways(info):
-                    if stem in stems:
+                    if stem in stems and (only is None or extension == only.extension):
                         found[stems[stem]].append((extension, info))
         return [self._newest(address, found[address]) for address in addresses]
 

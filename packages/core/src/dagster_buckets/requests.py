@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dagster_buckets.address import DEFAULT_DIMENSION, Address
+from dagster_buckets.splitting import SplitBy, Windows
 from dagster_buckets.values import AUTO, OnMissing
 
 __all__ = ["LoadRequest", "Options", "Target", "WriteRequest"]
@@ -20,14 +21,20 @@ class Options:
         layout: A layout, as the manager's setting; ``None`` if nothing says so.
         on_missing: ``None`` if nothing says so.
         partition_name: What the only dimension of a partitions definition is called in keys.
+        partition_columns: Whether a frame gets the keys of its partition as columns on load.
         shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
+        split_by: Which columns split a frame into the partitions of the run; ``None`` for none.
+        allow_empty_partitions: Whether a partition without rows in that frame is an empty frame.
     """
 
     format: str = AUTO
     layout: str | None = None
     on_missing: OnMissing | None = None
     partition_name: str = DEFAULT_DIMENSION
+    partition_columns: bool = False
     shape: Literal["value", "partitions"] | None = None
+    split_by: SplitBy | None = None
+    allow_empty_partitions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Target:
     @property
     def name(self) -> str:
         """The partition key, or what the address says where there are no partitions."""
-        return str(self.address) if self.partition_key is None else str(self.partition_key)
+        return str(self.address) if self.partition_key is None else self.partition_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,16 @@ class WriteRequest:
         targets: One, or as many as the run has partitions, in the order of their definition.
         annotation: What the producer says that it returns.
         options: From the definition metadata of the output.
+        over_many: Whether the asset is made for runs over several partitions
+            (``BackfillPolicy.single_run()``), also where this one has a single one.
+        windows: Of time dimensions; needed only to split a frame.
     """
 
     targets: tuple[Target, ...]
     annotation: Any
     options: Options
+    over_many: bool = False
+    windows: Windows = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

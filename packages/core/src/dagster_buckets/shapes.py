@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dagster_buckets.errors import PartitionError
-from dagster_buckets.formats.frames import is_frame_type
+from dagster_buckets.formats.frames import can_convert, is_frame_type
+from dagster_buckets.formats.lazy import is_lazy_type
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.streams import PartitionStream
 
 __all__ = ["Shape", "item_class", "judge_single", "read_annotation"]
 
@@ -22,12 +25,12 @@ class Shape:
 
     Attributes:
         kind: ``value`` for one value, ``mapping`` for one per partition key, ``list`` for one per
-            partition in order.
+            partition in order, ``stream`` for one after another.
         item: The annotation of each value; ``None`` for whatever was written.
         optional: ``None`` stands for a missing value.
     """
 
-    kind: Literal["value", "mapping", "list"] = "value"
+    kind: Literal["value", "mapping", "list", "stream"] = "value"
     item: Any = None
     optional: bool = False
 
@@ -41,33 +44,35 @@ class Shape:
     def as_type(self) -> type | None:
         """The class to decode one object as; ``None`` for the class that was written.
 
-        Only frames are converted inside ``dict[…]`` and ``list[…]``: whether such an
-        annotation means one value or one for each partition (or for each op that fans in) is
-        known when the value is there.
+        Only frames, scans and references are made inside ``dict[…]`` and ``list[…]``: whether
+        such an annotation means one value or one for each partition (or for each op that fans in)
+        is known when the value is there.
         """
         cls = item_class(self.item)
-        if self.kind != "value" and not (cls and is_frame_type(cls)):
-            return None
-        return cls
+        if self.kind in ("value", "stream") or cls is None or _is_made(cls):
+            return cls
+        return None
 
 
 def read_annotation(annotation: Any) -> Shape:
     """The shape of a type annotation, or of what Dagster made of it.
 
-    ``dict[str, T]`` and ``Mapping[str, T]`` are mappings, ``list[T]`` and ``Sequence[T]`` lists;
-    a bare ``dict`` or ``list`` is a value.
+    ``dict[str, T]`` and ``Mapping[str, T]`` are mappings, ``list[T]`` and ``Sequence[T]`` lists,
+    ``PartitionStream[T]`` a stream; a bare ``dict`` or ``list`` is a value.
     """
     if annotation in _ABSENT:
         return Shape()
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, PartitionStream):
+        return Shape("stream", None if annotation.item in _ABSENT else annotation.item)
     if origin in (typing.Union, types.UnionType):
         others = [arg for arg in args if arg is not type(None)]
         inner = read_annotation(others[0]) if len(others) == 1 else Shape()
         return Shape(inner.kind, inner.item, optional=len(others) < len(args))
     if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2:  # noqa: PLR2004
-        if args[0] is str:
-            return Shape("mapping", None if args[1] in _ABSENT else args[1])
-        return Shape("value", origin)
+        by_key = isinstance(args[0], type) and issubclass(args[0], str)
+        item = None if args[1] in _ABSENT else args[1]
+        return Shape("mapping", item) if by_key else Shape("value", origin)
     if isinstance(origin, type) and issubclass(origin, Sequence) and origin is not tuple:
         return Shape("list", None if not args or args[0] in _ABSENT else args[0])
     return Shape("value", annotation)
@@ -82,6 +87,11 @@ def item_class(annotation: Any) -> type | None:
         others = [a for a in typing.get_args(annotation) if a is not type(None)]
         return item_class(others[0]) if len(others) == 1 else None
     return shape_free if isinstance(shape_free, type) else None
+
+
+def _is_made(cls: type) -> bool:
+    """Whether a load makes instances of this class, which no stored value is by itself."""
+    return cls is ObjectRef or can_convert(cls) or is_lazy_type(cls)
 
 
 def judge_single(shape: Shape, key: str, value: Any, wanted: str | None) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dagster_buckets.errors import PartitionError
 
-__all__ = ["Outcome", "failure", "run_all"]
+__all__ = ["IN_FLIGHT", "Outcome", "Progress", "failure", "run_all", "run_each", "shortened"]
+
+#: Bytes of encoded values that a stream may have in flight, where one value is not larger.
+IN_FLIGHT = 64 * 1024 * 1024
 
 #: Seconds after which a wait looks for an interrupt that it may have missed.
 _WAKE = 0.5
@@ -27,8 +32,43 @@ class Outcome(Generic[Item, Result]):
     error: Exception | None = None
 
 
+class Progress:
+    """Says now and then how far a long transfer is. Silent about a short one.
+
+    Args:
+        log: Takes one line.
+        doing: ``read`` or ``wrote``.
+        total: How many partitions there are; ``None`` if nobody knows.
+        every: Seconds between two lines, and before the first.
+    """
+
+    def __init__(
+        self, log: Callable[[str], None], doing: str, total: int | None, *, every: float = 10.0
+    ) -> None:
+        self._log = log
+        self._doing = doing
+        self._total = total
+        self._every = every
+        self._last = time.monotonic()
+        self.done = 0
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        """Count one partition of so many bytes."""
+        self.done += 1
+        self.size += size
+        if time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            of = "" if self._total is None else f" of {self._total:,}"
+            self._log(f"{self._doing} {self.done:,}{of} partitions, {self.size / 1e6:,.1f} MB")
+
+
 def run_all(
-    work: Callable[[Item], Result], items: Sequence[Item], *, max_concurrency: int
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    max_concurrency: int,
+    then: Callable[[Outcome[Item, Result]], None] | None = None,
 ) -> list[Outcome[Item, Result]]:
     """Do ``work`` for every item, at most ``max_concurrency`` at once, and wait for all.
 
@@ -39,23 +79,73 @@ def run_all(
         work: Called on worker threads, so it must be thread-safe.
         items: What to do it for.
         max_concurrency: At least 1.
+        then: Called in this thread with every outcome, in order, as soon as it is there.
     """
-
-    def attempt(item: Item) -> Outcome[Item, Result]:
-        try:
-            return Outcome(item, result=work(item))
-        except Exception as error:  # noqa: BLE001 - kept, and raised by the caller
-            return Outcome(item, error=error)
-
     if not items:
         return []
+    outcomes = []
     # Also for a single item: a thread that waits can be interrupted, a call into Rust cannot.
     pool = ThreadPoolExecutor(min(max_concurrency, len(items)), thread_name_prefix="buckets")
     try:
-        futures = [pool.submit(attempt, item) for item in items]
-        return [_wait_for(future) for future in futures]
+        futures = deque(pool.submit(_attempt, work, item) for item in items)
+        while futures:
+            outcomes.append(_wait_for(futures.popleft()))
+            if then:
+                then(outcomes[-1])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    return outcomes
+
+
+def run_each(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    max_concurrency: int,
+    weigh: Callable[[Result], int],
+) -> Generator[Outcome[Item, Result], None, None]:
+    """Do ``work`` for items that come one by one, and give the outcomes in the same order.
+
+    Ahead of the caller at most ``max_concurrency`` items are taken, and fewer if their results are
+    large: as many of the largest so far as :data:`IN_FLIGHT` holds, two until the first is known.
+    The items are taken in the caller's thread. An interrupt is raised at once, and a caller that
+    stops asking stops the work.
+
+    Args:
+        work: Called on worker threads, so it must be thread-safe.
+        items: What to do it for.
+        max_concurrency: At least 1.
+        weigh: Bytes of a result.
+    """
+    pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="buckets")
+    waiting: deque[Future[Outcome[Item, Result]]] = deque()
+    ahead, largest = min(2, max_concurrency), 0
+    source = iter(items)
+    try:
+        while True:
+            while len(waiting) < ahead:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                waiting.append(pool.submit(_attempt, work, item))
+            if not waiting:
+                return
+            outcome = _wait_for(waiting.popleft())
+            if outcome.result is not None:
+                largest = max(largest, weigh(outcome.result), 1)
+                ahead = max(1, min(max_concurrency, IN_FLIGHT // largest))
+            yield outcome
+            del outcome
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
+    try:
+        return Outcome(item, result=work(item))
+    except Exception as error:  # noqa: BLE001 - kept, and raised by the caller
+        return Outcome(item, error=error)
 
 
 def _wait_for(future: Future[Result]) -> Result:
@@ -67,7 +157,7 @@ def _wait_for(future: Future[Result]) -> Result:
             continue
 
 
-def failure(errors: Mapping[str, Exception], done: tuple[str, ...], verb: str) -> Exception:
+def failure(errors: Mapping[str, Exception], done: Sequence[str], verb: str) -> Exception:
     """The error to raise for what failed, by partition key: of one value its own, else one of all.
 
     Args:
@@ -78,5 +168,11 @@ def failure(errors: Mapping[str, Exception], done: tuple[str, ...], verb: str) -
     if len(errors) == 1 and not done:
         return next(iter(errors.values()))
     msg = f"{len(errors)} of {len(errors) + len(done)} partitions could not be {verb}"
-    hint = f"see the error of each above; the others were {verb}"
-    return PartitionError(msg, failures=errors, succeeded=done, hint=hint)
+    hint = f"see the error of each above; {verb} all the same: {shortened(done) or 'none'}"
+    return PartitionError(msg, failures=errors, succeeded=tuple(done), hint=hint)
+
+
+def shortened(names: Sequence[str], limit: int = 20) -> str:
+    """Names for a message: the first ones, and how many there are beside them."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")

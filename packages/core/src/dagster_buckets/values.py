@@ -13,18 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dagster_buckets.address import Address, asset_of, label_of
-from dagster_buckets.errors import (
-    EncodeError,
-    ObjectNotFoundError,
-    PartitionError,
-    UnsupportedTypeError,
-    concerning,
-)
-from dagster_buckets.formats.base import Description, Format, SupportsConcat, SupportsDescribe
+from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
+from dagster_buckets.formats.base import Description, Format, SupportsDescribe
 from dagster_buckets.layouts.base import Layout
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Header, ObjectInfo
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import format_for_type, get_format, get_layout, refuse_type
+from dagster_buckets.reading import NONE, Reader
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore
 
@@ -35,15 +30,11 @@ __all__ = [
     "ValueStore",
     "choose_format",
     "first_named",
-    "is_none",
     "scheme_of",
 ]
 
 AUTO = "auto"
 OnMissing = Literal["error", "skip", "none"]
-
-#: The bytes of a stored ``None`` in formats that have none of their own: a value, not a gap.
-_NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,34 +146,28 @@ class ValueStore:
         (located,) = self.locate([address], format_name=format_name, annotation=annotation)
         if located is None:
             raise self.places.nothing_stored(address)
-        return self.load(located, as_type)
-
-    def load(self, located: Located, as_type: type | None) -> Any:
-        """Read the value that :meth:`locate` found."""
-        payload = self.fetch(located)
-        with concerning(str(located.address), payload.info.uri):
-            return None if is_none(payload) else located.format.decode(payload, as_type)
-
-    def fetch(self, located: Located) -> Payload:
-        """Read the bytes that :meth:`locate` found."""
-        with concerning(str(located.address), self.store.uri(located.key)):
-            for key in (located.key, *located.old_keys):
-                try:
-                    payload = self.store.get(key)
-                except ObjectNotFoundError as error:
-                    missing = error
-                    continue
-                self.places.check_owner(located.address, payload.info)
-                return payload
-            raise self.places.nothing_stored(located.address, located) from missing
+        reader = Reader(self.places, as_type)
+        return reader.value(reader.piece(located))
 
     def locate(
-        self, addresses: Sequence[Address], *, format_name: str = AUTO, annotation: Any = None
+        self,
+        addresses: Sequence[Address],
+        *,
+        format_name: str = AUTO,
+        annotation: Any = None,
+        listed: bool = False,
     ) -> list[Located | None]:
-        """Where each value lies; ``None`` where a listing shows that there is none.
+        """Where each value lies; ``None`` where two listings show that there is none.
 
         No request if the format is known from its name or the producer's annotation (the object
-        may then be missing all the same), otherwise one listing for each asset.
+        may then be missing all the same), otherwise one listing for each asset; a second one where
+        the first lacks something.
+
+        Args:
+            addresses: Whose values.
+            format_name: A format's name, or ``auto``.
+            annotation: What the producer of these very objects said that it returned.
+            listed: List even if the format is known, to see what is there.
 
         Raises:
             ConfigurationError: Two objects of one address are equally new, or the newest is in
@@ -192,9 +177,10 @@ class ValueStore:
             return []
         with self._about(addresses):
             known = choose_format(format_name, annotation, None)
-            if known is None:
-                return self.places.find(addresses)
-            return [self.places.at(address, known) for address in addresses]
+            if known is not None and not listed:
+                return [self.places.at(address, known) for address in addresses]
+            found = self.places.find(addresses, known)
+            return found if all(found) else self.places.find(addresses, known)
 
     def uri(self, address: Address, *, format_name: str = AUTO) -> str:
         """The URI of a value.
@@ -220,27 +206,6 @@ class ValueStore:
         """
         base = self.store.uri("x")[: -len("x")]
         return self.layout.parse(uri.removeprefix(base)) if uri.startswith(base) else None
-
-    def concat(self, located: Sequence[Located], payloads: Sequence[Payload], as_type: type) -> Any:
-        """One value of many objects, joined in this order; those that hold ``None`` are left out.
-
-        Raises:
-            PartitionError: Their formats differ, or cannot be joined into this class.
-            DecodeError: They do not fit together.
-        """
-        kinds = sorted({place.format.name for place in located})
-        power = located[0].format
-        with concerning(asset_of(located[0].address)):
-            if len(kinds) > 1:
-                msg = f"the partitions are stored in different formats: {', '.join(kinds)}"
-                hint = "load them as dict[str, …], or materialize them again in one format"
-                raise PartitionError(msg, hint=hint)
-            if not isinstance(power, SupportsConcat) or not power.can_concat(as_type):
-                msg = f"objects in format {power.name!r} cannot be joined to {as_type.__name__}"
-                hint = f"annotate the input with dict[str, {as_type.__name__}]"
-                raise PartitionError(msg, hint=hint)
-            frames = [payload for payload in payloads if not is_none(payload)]
-            return power.concat(frames, as_type) if frames else None
 
     @contextmanager
     def _about(self, addresses: Sequence[Address]) -> Iterator[None]:
@@ -275,19 +240,14 @@ def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None
     return format_for_type(cls)
 
 
-def is_none(payload: Payload) -> bool:
-    """Whether the object is the mark of a stored ``None``."""
-    return payload.info.size == len(_NONE) and bytes(payload.data) == _NONE
-
-
 def _encode(chosen: Format, value: Any) -> Body:
     try:
         body = chosen.encode(value)
     except UnsupportedTypeError:
         if value is None:
-            return Body.of(_NONE)
+            return Body.of(NONE)
         raise
-    if body.size == len(_NONE) and body.joined() == _NONE:
+    if body.size == len(NONE) and body.joined() == NONE:
         msg = "these bytes are how a None is stored, so they would come back as None"
         raise EncodeError(msg, hint="add or remove a byte")
     return body
@@ -296,6 +256,6 @@ def _encode(chosen: Format, value: Any) -> Body:
 def _describe(chosen: Format, body: Body) -> Description:
     if body.held is None or not isinstance(chosen, SupportsDescribe):
         return Description()
-    if body.size == len(_NONE) and body.joined() == _NONE:
+    if body.size == len(NONE) and body.joined() == NONE:
         return Description()
     return chosen.describe(io.BytesIO(body.joined()))

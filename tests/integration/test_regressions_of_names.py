@@ -19,9 +19,6 @@ from dagster_buckets.address import AssetAddress
 
 from tests.integration.support import S3_KEYS, MakeManager, keys, materialized, plant, run, snapshot
 
-# Dagster's own warning about its parameter, which runs over a range need.
-pytestmark = pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
-
 AssetPath = Sequence[str]
 PREFIX = "deep/prefix"
 _number = itertools.count()

@@ -1,0 +1,203 @@
+"""Reading: from where values lie to the values: decoded, joined, scanned or only referred to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dagster_buckets.address import AssetAddress, asset_of
+from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
+from dagster_buckets.formats.base import Part, SupportsConcat, SupportsLazy
+from dagster_buckets.objects import Payload
+from dagster_buckets.placing import Located, Places
+from dagster_buckets.references import ObjectRef
+
+__all__ = ["NONE", "Piece", "Reader", "is_none"]
+
+#: The bytes of a stored ``None`` in formats that have none of their own: a value, not a gap.
+NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one request brought of a value: one of the three.
+
+    Attributes:
+        located: Where it lies.
+        size: The bytes that were transferred.
+        payload: Its bytes.
+        part: What it adds to the value of many.
+        ref: What there is to know of it without reading it.
+    """
+
+    located: Located
+    size: int = 0
+    payload: Payload | None = None
+    part: Part | None = None
+    ref: ObjectRef | None = None
+
+    @property
+    def holds_none(self) -> bool:
+        """Whether the value is a stored ``None``. Reads a reference of just that size."""
+        if self.ref is not None and self.ref.size == len(NONE):
+            return is_none(self.ref.get())
+        return self.payload is not None and is_none(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads values as one class.
+
+    Args:
+        places: Where values lie.
+        as_type: The class that each value, or all of them together, shall be; ``None`` for the one
+            that was written.
+        columns: Whether a frame gets the keys of its partition as columns.
+        joins: Whether several values become one, and are prepared for it as they come.
+    """
+
+    places: Places
+    as_type: type | None = None
+    columns: bool = False
+    joins: bool = False
+
+    def piece(self, located: Located) -> Piece:
+        """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
+
+        One request. A 404 can be transient, so before a value counts as missing the store is asked
+        once more.
+
+        Raises:
+            ObjectNotFoundError: Nothing is stored under this address in this format.
+        """
+        try:
+            return self._piece(located)
+        except ObjectNotFoundError:
+            if self.places.exists(located):
+                return self._piece(located)
+            raise
+
+    def value(self, piece: Piece) -> Any:
+        """The value of one piece.
+
+        Raises:
+            FormatError: It cannot be decoded, or not as this class.
+        """
+        with concerning(str(piece.located.address), self.places.store.uri(piece.located.key)):
+            if self.as_type is ObjectRef:
+                return piece.ref
+            if piece.holds_none:
+                return None
+            if piece.payload is None or self._dimensions(piece):
+                return self._together([piece])
+            return piece.located.format.decode(piece.payload, self.as_type)
+
+    def check_joined(self, located: Sequence[Located]) -> None:
+        """Refuse what cannot become one value, before anything is read.
+
+        Raises:
+            PartitionError: The formats of these objects differ, or do not join to this class.
+        """
+        kinds = sorted({place.format.name for place in located})
+        if len(kinds) > 1:
+            msg = f"the partitions are stored in different formats: {', '.join(kinds)}"
+            hint = "load them as dict[str, …], or materialize them again in one format"
+            raise PartitionError(msg, hint=hint)
+        chosen = located[0].format
+        if self._scans(chosen) or (
+            self.as_type is not None
+            and isinstance(chosen, SupportsConcat)
+            and chosen.can_concat(self.as_type)
+        ):
+            return
+        spelled = getattr(self.as_type, "__name__", "value")
+        msg = f"{len(located)} partitions in format {chosen.name!r} cannot be one {spelled}"
+        raise PartitionError(msg, hint=f"annotate the input with dict[str, {spelled}]")
+
+    def joined(self, pieces: Sequence[Piece]) -> Any:
+        """One value of many pieces, in this order; those that hold ``None`` are left out.
+
+        ``None`` if all of them do.
+
+        Raises:
+            PartitionError: See :meth:`check_joined`.
+            DecodeError: They do not fit together.
+        """
+        with concerning(asset_of(pieces[0].located.address)):
+            self.check_joined([piece.located for piece in pieces])
+            full = [piece for piece in pieces if not piece.holds_none]
+            return self._together(full) if full else None
+
+    def dimensions(self, located: Located) -> Mapping[str, str]:
+        """The partition columns of a value, if they are asked for."""
+        address = located.address
+        if not self.columns or not isinstance(address, AssetAddress):
+            return {}
+        return dict(address.partition)
+
+    def _piece(self, located: Located) -> Piece:
+        refers = self.as_type is ObjectRef or self._scans(located.format)
+        store = self.places.store
+        with concerning(str(located.address), store.uri(located.key)):
+            for key in (located.key, *located.old_keys):
+                try:
+                    payload = None if refers else store.get(key)
+                    info = payload.info if payload else store.head(key)
+                except ObjectNotFoundError as error:
+                    missing = error
+                    continue
+                self.places.check_owner(located.address, info)
+                if payload is None:
+                    return Piece(located, ref=ObjectRef(info, store))
+                if self.joins and not is_none(payload):
+                    return Piece(located, info.size, part=_part(located.format, payload))
+                return Piece(located, info.size, payload)
+            raise self.places.nothing_stored(located.address, located) from missing
+
+    def _scans(self, chosen: object) -> bool:
+        return (
+            self.as_type is not None
+            and isinstance(chosen, SupportsLazy)
+            and chosen.can_scan(self.as_type)
+        )
+
+    def _dimensions(self, piece: Piece) -> Mapping[str, str]:
+        found = self.dimensions(piece.located)
+        if found:
+            with concerning(asset_of(piece.located.address)):
+                chosen = piece.located.format
+                if self.as_type is None or not (
+                    isinstance(chosen, SupportsConcat) and chosen.can_concat(self.as_type)
+                ):
+                    msg = (
+                        "partition columns are asked for, and the input is not annotated as a frame"
+                    )
+                    hint = "annotate it with pandas.DataFrame, polars.DataFrame or pyarrow.Table"
+                    raise PartitionError(msg, hint=f"{hint}, or in dict[str, …] of it")
+        return found
+
+    def _together(self, pieces: Sequence[Piece]) -> Any:
+        chosen, cls = pieces[0].located.format, self.as_type
+        columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
+        refs = [piece.ref for piece in pieces if piece.ref]
+        if cls is not None and refs and isinstance(chosen, SupportsLazy):
+            return chosen.scan(refs, cls, columns)
+        made = [piece.part or _part(chosen, piece.payload) for piece in pieces]
+        parts = [part for part in made if part is not None]
+        if cls is not None and isinstance(chosen, SupportsConcat):
+            return chosen.concat(parts, cls, columns)
+        msg = f"format {chosen.name!r} joins nothing"  # pragma: no cover - check_joined was first
+        raise PartitionError(msg)  # pragma: no cover
+
+
+def _part(chosen: object, payload: Payload | None) -> Part | None:
+    """What a payload adds to the value of many; ``None`` without either."""
+    if payload is None or not isinstance(chosen, SupportsConcat):
+        return None
+    return chosen.part(payload)
+
+
+def is_none(payload: Payload) -> bool:
+    """Whether the object is the mark of a stored ``None``."""
+    return payload.info.size == len(NONE) and bytes(payload.data) == NONE

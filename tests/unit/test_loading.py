@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import secrets
+from typing import Any, Literal, Optional
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from dagster_buckets import (
+    AssetAddress,
+    HiveLayout,
+    MemoryStore,
+    ObjectNotFoundError,
+    ObjectRef,
+    OpAddress,
+    PartitionError,
+    PartitionStream,
+)
+from dagster_buckets.loading import Loaded, load
+from dagster_buckets.requests import LoadRequest, Options, Target
+from dagster_buckets.values import ValueStore
+
+OnMissing = Literal["error", "skip", "none"]
+FRAMES = dict[str, pa.Table]
+
+
+class Recorder(MemoryStore):
+    """A memory store that writes down what it is asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.requests: list[str] = []
+
+    def get(self, key: str) -> Any:
+        self.requests.append(f"get {key}")
+        return super().get(key)
+
+    def head(self, key: str) -> Any:
+        self.requests.append(f"head {key}")
+        return super().head(key)
+
+    def scan(self, prefix: str = "") -> Any:
+        self.requests.append(f"scan {prefix}")
+        return super().scan(prefix)
+
+
+@pytest.fixture
+def store() -> Recorder:
+    return Recorder(secrets.token_hex(4))
+
+
+@pytest.fixture
+def values(store: Recorder) -> ValueStore:
+    return ValueStore(store, HiveLayout(), max_concurrency=4)
+
+
+def address(key: str) -> AssetAddress:
+    return AssetAddress.of(["a"], key)
+
+
+def plant(values: ValueStore, **items: Any) -> None:
+    for key, item in items.items():
+        values.write(address(key), item)
+
+
+def get(
+    values: ValueStore,
+    annotation: Any,
+    *keys: str,
+    on_missing: OnMissing = "error",
+    producer: Any = None,
+    log: Any = None,
+    **options: Any,
+) -> Loaded:
+    request = LoadRequest(
+        tuple(Target(key, address(key)) for key in keys),
+        partitioned=True,
+        annotation=annotation,
+        producer_annotation=producer,
+        options=Options(**options),
+    )
+    return load(
+        values,
+        request,
+        default_format="auto",
+        default_on_missing=on_missing,
+        log=log or (lambda _: None),
+    )
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("annotation", "none", "one", "two"),
+    [
+        (None, None, 1, {"x": 1, "y": 2}),
+        (Any, None, 1, {"x": 1, "y": 2}),
+        (dict[str, int], {}, {"x": 1}, {"x": 1, "y": 2}),
+        (dict[str, Any], {}, {"x": 1}, {"x": 1, "y": 2}),
+        (list[int], [], [1], [1, 2]),
+        (int, None, 1, PartitionError),
+        (Optional[int], None, 1, PartitionError),  # noqa: UP045
+        (int | None, None, 1, PartitionError),
+        (dict[str, int] | None, {}, {"x": 1}, {"x": 1, "y": 2}),
+        (str | int, None, 1, {"x": 1, "y": 2}),
+    ],
+    ids=str,
+)
+def test_values(values: ValueStore, annotation: Any, none: Any, one: Any, two: Any) -> None:
+    plant(values, x=1, y=2)
+    assert get(values, annotation).value == none
+    assert get(values, annotation, "x").value == one
+    if two is PartitionError:
+        with pytest.raises(PartitionError, match="2 partitions in format 'json' cannot be one int"):
+            get(values, annotation, "x", "y")
+        return
+    assert get(values, annotation, "x", "y").value == two
+    reverse = get(values, annotation, "y", "x").value
+    assert list(reverse) == ["y", "x"] if isinstance(two, dict) else reverse == [2, 1]
+
+
+@pytest.mark.parametrize("annotation", [PartitionStream, PartitionStream[int]], ids=str)
+def test_streams(values: ValueStore, store: Recorder, annotation: Any) -> None:
+    plant(values, x=1, y=2)
+    assert list(get(values, annotation).value) == []
+    assert list(get(values, annotation, "x").value) == [("x", 1)]
+    store.requests.clear()
+    stream = get(values, annotation, "y", "x", format="json").value
+    assert isinstance(stream, PartitionStream)
+    assert store.requests == []
+    assert stream.partition_keys == ("y", "x")
+    assert list(stream) == [("y", 2), ("x", 1)]
+    assert sorted(store.requests) == [f"get a/partition={key}/data.json" for key in "xy"]
+
+
+@pytest.mark.parametrize("cls", [pa.Table, pd.DataFrame, pl.DataFrame])
+def test_frames(values: ValueStore, cls: Any) -> None:
+    plant(values, x=pa.table({"n": [1]}), y=pl.DataFrame({"n": [2]}))
+    for keys, rows in (((), 0), (("x",), 1), (("x", "y"), 2)):
+        frame: Any = get(values, cls, *keys).value
+        assert type(frame) is cls
+        assert len(frame) == rows
+    assert get(values, cls | None).value is None
+    parts = get(values, dict[str, cls], "x", "y").value
+    assert [type(part) for part in parts.values()] == [cls, cls]
+
+
+def test_values_that_are_none(values: ValueStore) -> None:
+    values.write(address("x"), None, format_name="json")
+    values.write(address("y"), 2)
+    assert get(values, dict[str, Any], "x", "y").value == {"x": None, "y": 2}
+    assert list(get(values, PartitionStream[Any], "x", "y").value) == [("x", None), ("y", 2)]
+    assert get(values, int | None, "x").value is None
+    assert get(values, dict[str, int | None], "x", "y").missing == ()
+
+
+def test_frames_that_are_none_are_left_out(values: ValueStore) -> None:
+    values.write(address("x"), None, format_name="parquet")
+    values.write(address("y"), pa.table({"n": [2]}))
+    assert get(values, pa.Table, "x", "y").value.to_pydict() == {"n": [2]}
+    assert get(values, pa.Table, "x", "x").value is None
+    assert get(values, FRAMES, "x", "y").value["x"] is None
+
+
+def test_different_formats_do_not_join(values: ValueStore) -> None:
+    plant(values, x={"n": 1}, y=pa.table({"n": [2]}))
+    with pytest.raises(PartitionError, match="different formats: json, parquet") as caught:
+        get(values, pa.Table, "x", "y")
+    assert "asset 'a'" in str(caught.value)
+    both = get(values, dict[str, Any], "x", "y").value
+    assert both["x"] == {"n": 1}
+
+
+def test_what_cannot_be_one_value_is_refused_before_it_is_read(
+    values: ValueStore, store: Recorder
+) -> None:
+    plant(values, x=pa.table({"n": [1]}), y=pa.table({"n": [2]}))
+    store.requests.clear()
+    with pytest.raises(PartitionError, match="cannot be one bytes") as caught:
+        get(values, bytes, "x", "y")
+    assert "dict[str, bytes]" in str(caught.value)
+    assert store.requests == ["scan a/partition="]
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+def test_references_read_nothing(values: ValueStore, store: Recorder) -> None:
+    plant(values, x="one", y="two")
+    store.requests.clear()
+    ref = get(values, ObjectRef, "x", format="text").value
+    assert store.requests == ["head a/partition=x/data.txt"]
+    assert (ref.size, ref.uri) == (3, store.uri("a/partition=x/data.txt"))
+    assert ref.open().read() == b"one"
+    refs = get(values, dict[str, ObjectRef], "x", "y").value
+    assert [refs[key].open().read() for key in ("x", "y")] == [b"one", b"two"]
+    assert [ref.size for ref in get(values, list[ObjectRef], "x", "y").value] == [3, 3]
+    streamed = dict(get(values, PartitionStream[ObjectRef], "x", "y").value)
+    assert streamed == refs
+    with pytest.raises(PartitionError, match=r"cannot be one ObjectRef") as caught:
+        get(values, ObjectRef, "x", "y")
+    assert "dict[str, ObjectRef]" in str(caught.value)
+    assert get(values, Optional[ObjectRef], "z").value is None  # noqa: UP045
+    with pytest.raises(ObjectNotFoundError):
+        get(values, ObjectRef, "z")
+
+
+# -- lazy ------------------------------------------------------------------------------------------
+
+
+def test_scans_read_nothing_of_the_values(values: ValueStore, store: Recorder) -> None:
+    plant(values, x=pa.table({"n": [1]}), y=pa.table({"n": [2]}))
+    lazy = get(values, pl.LazyFrame, "x", "y").value
+    assert isinstance(lazy, pl.LazyFrame)
+    assert lazy.collect()["n"].to_list() == [1, 2]
+    assert lazy.filter(pl.col("n") > 1).collect()["n"].to_list() == [2]
+    plant(values, x=pa.table({"n": [5]}))
+    # What is read now is not what was loaded.
+    with pytest.raises(Exception, match="written again since it was loaded"):
+        lazy.collect()
+    one = get(values, pl.LazyFrame, "y").value
+    assert one.collect()["n"].to_list() == [2]
+    each = get(values, dict[str, pl.LazyFrame], "x", "y").value
+    assert [part.collect()["n"].to_list() for part in each.values()] == [[5], [2]]
+
+
+def test_scans_leave_none_out(values: ValueStore) -> None:
+    values.write(address("x"), None, format_name="parquet")
+    plant(values, y=pa.table({"n": [2]}))
+    assert get(values, pl.LazyFrame, "x", "y").value.collect()["n"].to_list() == [2]
+    assert get(values, pl.LazyFrame, "x").value is None
+
+
+def test_scans_name_what_is_missing(values: ValueStore) -> None:
+    plant(values, y=pa.table({"n": [2]}))
+    with pytest.raises(PartitionError, match="2 of 3 partitions could not be read"):
+        get(values, pl.LazyFrame, "x", "y", "z", format="parquet")
+    loaded = get(values, pl.LazyFrame, "x", "y", format="parquet", on_missing="skip")
+    assert loaded.missing == ("x",)
+    assert loaded.value.collect()["n"].to_list() == [2]
+
+
+def test_nothing_to_scan(values: ValueStore) -> None:
+    assert get(values, pl.LazyFrame).value.collect().shape == (0, 0)
+
+
+def test_batches_come_one_partition_after_another(values: ValueStore, store: Recorder) -> None:
+    plant(values, x=pa.table({"n": [1]}), y=pa.table({"n": [2, 3]}), z=pa.table({"n": [4]}))
+    assert get(values, pa.RecordBatchReader, "y").value.read_all()["n"].to_pylist() == [2, 3]
+    store.requests.clear()
+    reader = get(values, pa.RecordBatchReader, "x", "y", "z", format="parquet").value
+    assert isinstance(reader, pa.RecordBatchReader)
+    assert len(store.requests) <= 2
+    assert reader.read_all()["n"].to_pylist() == [1, 2, 3, 4]
+    assert get(values, pa.RecordBatchReader).value.read_all().num_rows == 0
+
+
+def test_batches_without_what_is_missing(values: ValueStore) -> None:
+    plant(values, y=pa.table({"n": [2]}))
+    for on_missing in ("skip", "none"):
+        loaded = get(values, pa.RecordBatchReader, "x", "y", "z", on_missing=on_missing)
+        assert loaded.value.read_all()["n"].to_pylist() == [2]
+        assert loaded.missing == ("x", "z")
+    with pytest.raises(ObjectNotFoundError, match="partition 'z'"):
+        get(values, pa.RecordBatchReader, "y", "z").value.read_all()
+
+
+# -- partition columns -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [pa.Table, pd.DataFrame, pl.DataFrame, pl.LazyFrame])
+def test_partition_columns(values: ValueStore, cls: type) -> None:
+    plant(values, x=pa.table({"n": [1, 2]}), y=pa.table({"n": [3]}))
+
+    def rows(found: Any) -> list[Any]:
+        found = found.collect() if isinstance(found, pl.LazyFrame) else found
+        return list(found["partition"].to_pylist() if cls is pa.Table else found["partition"])
+
+    assert rows(get(values, cls, "x", "y", partition_columns=True).value) == ["x", "x", "y"]
+    assert rows(get(values, cls, "y", partition_columns=True).value) == ["y"]
+    each = get(values, dict[str, cls], "x", "y", partition_columns=True).value  # type: ignore[valid-type]
+    assert [rows(part) for part in each.values()] == [["x", "x"], ["y"]]
+
+
+def test_partition_columns_of_batches(values: ValueStore) -> None:
+    plant(values, x=pa.table({"n": [1, 2]}), y=pa.table({"n": [3]}))
+    reader = get(values, pa.RecordBatchReader, "x", "y", partition_columns=True).value
+    assert reader.read_all()["partition"].to_pylist() == ["x", "x", "y"]
+
+
+@pytest.mark.parametrize("annotation", [None, dict[str, Any], list[int], int], ids=str)
+def test_partition_columns_need_a_frame(values: ValueStore, annotation: Any) -> None:
+    plant(values, x=1)
+    with pytest.raises(PartitionError, match="not annotated as a frame"):
+        get(values, annotation, "x", partition_columns=True)
+
+
+# -- missing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("annotation", "skip", "none"),
+    [
+        (None, {"x": 1}, {"x": 1, "y": None}),
+        (dict[str, int], {"x": 1}, {"x": 1, "y": None}),
+        (list[int], [1], [1, None]),
+        (PartitionStream[int], [("x", 1)], [("x", 1), ("y", None)]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("format_name", ["auto", "json"])
+def test_one_of_two_is_missing(
+    values: ValueStore, annotation: Any, skip: Any, none: Any, format_name: str
+) -> None:
+    plant(values, x=1)
+    for on_missing, expected in (("skip", skip), ("none", none)):
+        loaded = get(values, annotation, "x", "y", on_missing=on_missing, format=format_name)  # type: ignore[arg-type]
+        found = list(loaded.value) if annotation is PartitionStream[int] else loaded.value
+        assert found == expected
+        assert loaded.missing == ("y",)
+    with pytest.raises((PartitionError, ObjectNotFoundError), match="partition 'y'"):
+        list(get(values, annotation, "x", "y", format=format_name).value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "skip", "none"),
+    [
+        (None, None, None),
+        (int, None, None),
+        (dict[str, int], {}, {"y": None}),
+        (list[int], [], [None]),
+    ],
+    ids=str,
+)
+def test_the_only_one_is_missing(values: ValueStore, annotation: Any, skip: Any, none: Any) -> None:
+    for on_missing, expected in (("skip", skip), ("none", none)):
+        loaded = get(values, annotation, "y", on_missing=on_missing)  # type: ignore[arg-type]
+        assert loaded == Loaded(expected, ("y",))
+    with pytest.raises(ObjectNotFoundError, match="partition 'y'"):
+        get(values, annotation, "y")
+
+
+@pytest.mark.parametrize("annotation", [int | None, dict[str, int] | None, list[int] | None])
+def test_an_optional_one_is_none(values: ValueStore, annotation: Any) -> None:
+    assert get(values, annotation, "y") == Loaded(None, ("y",))
+
+
+def test_options_of_the_request_win(values: ValueStore) -> None:
+    options: dict[str, Any] = {"on_missing": "error"}
+    request = LoadRequest(
+        (Target("y", address("y")),),
+        partitioned=True,
+        annotation=int,
+        producer_annotation=None,
+        options=Options(on_missing="skip"),
+    )
+    loaded = load(
+        values, request, default_format="auto", default_on_missing="error", log=lambda _: None
+    )
+    assert loaded.value is None
+    assert options
+
+
+@pytest.mark.parametrize("on_missing", ["skip", "none"])
+def test_one_frame_of_partitions_that_are_all_missing_is_empty(
+    values: ValueStore, on_missing: OnMissing
+) -> None:
+    loaded = get(values, pa.Table, "1", "2", on_missing=on_missing)
+    assert isinstance(loaded.value, pa.Table)
+    assert loaded.value.num_rows == 0
+    assert loaded.missing == ("1", "2")
+
+
+def test_all_failures_are_named(values: ValueStore, store: Recorder) -> None:
+    plant(values, x=1, y=2, z=3)
+    for key in ("x", "z"):
+        store.put(f"a/partition={key}/data.json", _damaged())
+    with pytest.raises(PartitionError) as caught:
+        get(values, dict[str, int], "x", "y", "z", "absent")
+    assert sorted(caught.value.failures) == ["absent", "x", "z"]
+    assert caught.value.succeeded == ("y",)
+    for key in ("x", "z"):
+        assert store.uri(f"a/partition={key}/data.json") in str(caught.value)
+
+
+def test_progress_counts_bytes(values: ValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(values, **{f"k{n}": "x" * 1000 for n in range(30)})
+    clock = iter(range(0, 10_000, 11))
+    monkeypatch.setattr("dagster_buckets.transfer.time.monotonic", lambda: next(clock))
+    lines: list[str] = []
+    get(values, dict[str, str], *(f"k{n}" for n in range(30)), log=lines.append)
+    assert lines[0].startswith("read 1 of 30 partitions")
+    assert lines[-1] == "read 30 of 30 partitions, 0.0 MB"
+
+
+# -- what the producer said ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("producer", [FRAMES, PartitionStream[pa.Table]], ids=str)
+@pytest.mark.parametrize("keys", [("1",), ("1", "2")])
+def test_the_format_of_each_is_known_from_the_producer(
+    values: ValueStore, store: Recorder, producer: Any, keys: tuple[str, ...]
+) -> None:
+    plant(values, **{key: pa.table({"n": [int(key)]}) for key in keys})
+    store.requests.clear()
+    assert list(get(values, FRAMES, *keys, producer=producer).value) == list(keys)
+    assert not [request for request in store.requests if request.startswith("scan")]
+
+
+def test_a_dict_of_the_producer_can_be_one_value_or_many(values: ValueStore) -> None:
+    plant(values, x=b"bytes")
+    assert get(values, bytes, "x", producer=dict[str, bytes]).value == b"bytes"
+    plant(values, x={"a": 1})
+    assert get(values, dict, "x", producer=dict[str, int]).value == {"a": 1}
+
+
+def test_a_stream_needs_partitions(values: ValueStore) -> None:
+    for target in (Target(None, AssetAddress.of(["a"])), Target(None, OpAddress("r", "s", "o"))):
+        request = LoadRequest((target,), False, PartitionStream[int], None, Options())  # noqa: FBT003
+        with pytest.raises(PartitionError, match="has none"):
+            load(
+                values,
+                request,
+                default_format="auto",
+                default_on_missing="error",
+                log=lambda _: None,
+            )
+
+
+def _damaged() -> Any:
+    from dagster_buckets.objects import Body
+
+    return Body.of(b"{")
