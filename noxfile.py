@@ -90,10 +90,12 @@ def demo(session: nox.Session) -> None:
     pytest(session, "tests/demo")
 
 
-@nox.session(venv_backend="none")
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measures, beside peers and in one run; prints tables."""
-    tool(session, "python", "-m", "benchmarks.keys")
+    install_stock(session)
+    session.run("python", "-m", "benchmarks.keys")
+    session.run("python", "-m", "benchmarks.partitions")
 
 
 @nox.session(venv_backend="none")
@@ -174,6 +176,13 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def stock(session: nox.Session) -> None:
     """Dagster's own managers beside ours, both ways; in an environment of their versions."""
+    install_stock(session)
+    tests = sorted(str(path) for path in Path("tests/compat").glob("test_stock_*.py"))
+    session.run("pytest", "-n", WORKERS, *tests, *session.posargs)
+
+
+def install_stock(session: nox.Session) -> None:
+    """Installs Dagster's own managers, in versions that go together, and ours beside them."""
     tool(
         session,
         "uv",
@@ -192,8 +201,6 @@ def stock(session: nox.Session) -> None:
         "--group",
         "stock",
     )
-    tests = sorted(str(path) for path in Path("tests/compat").glob("test_stock_*.py"))
-    session.run("pytest", "-n", WORKERS, *tests, *session.posargs)
 
 
 @nox.session(venv_backend="none")
