@@ -130,6 +130,13 @@ def test_every_spelling_of_text(name: str) -> None:
             assert part.dtypes.equals(frame.dtypes)
 
 
+def test_a_dictionary_of_more_text_than_one_array_holds() -> None:
+    key = "x" * 1_000_000
+    values: Any = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 2200), pa.array([key, "y"]))
+    found = split_values(values, key, "y")
+    assert [len(rows) for rows in found.values()] == [2200, 2200]
+
+
 @st.composite
 def hostile_keys(draw: st.DrawFn) -> list[str]:
     return draw(st.lists(hostile_text(), min_size=1, max_size=4, unique=True))
@@ -375,7 +382,7 @@ def test_a_level_of_the_index_splits_like_a_column() -> None:
     ids=str,
 )  # fmt: skip
 def test_whole_numbers_name_the_key_that_is_written_so(kind: pa.DataType) -> None:
-    keys = ("1", "0", "01", "+1", " 1", "1_0", "1.0", "-0", "٣", "x", "", "9" * 5000, "127", "128")
+    keys = ("01", "+1", " 1", "1_0", "1.0", "-0", "٣", "x", "", "9" * 5000, "1", "0", "127", "128")
     found = split_values(pa.array([0, 1, 127, 1], kind), *keys)
     assert {key: rows for key, rows in found.items() if rows} == {"1": [1, 3], "0": [0], "127": [2]}
 
@@ -394,7 +401,7 @@ def test_the_largest_and_smallest_numbers() -> None:
 @pytest.mark.parametrize("kind", [pa.date32(), pa.date64()], ids=str)
 def test_dates_name_the_key_that_is_written_so(kind: pa.DataType) -> None:
     days = [date(2024, 1, 31), date(1900, 1, 1), date(2024, 1, 31), date(1, 1, 1)]
-    keys = ("1900-01-01", "2024-01-31", "20240131", "2024-W05-3", "2024-1-31", "x", "0001-01-01")
+    keys = ("20240131", "2024-W05-3", "2024-1-31", "x", "1900-01-01", "2024-01-31", "0001-01-01")
     found = split_values(pa.array(days, kind), *keys)
     assert {key: rows for key, rows in found.items() if rows} == {
         "1900-01-01": [1],
@@ -538,6 +545,16 @@ def test_midnights_that_do_not_exist_or_are_twice(zone: str, day: str) -> None:
     assert split_values(pa.array(dates), *windows, windows=windows) == expected
     times = pa.array(dates).cast(pa.timestamp("us"))
     assert split_values(times, *windows, windows=windows) == expected
+    # As the clocks show it, a day without a midnight begins at one o'clock.
+    clocks = {
+        key: (
+            start.astimezone(UTC).astimezone(start.tzinfo),
+            end.astimezone(UTC).astimezone(end.tzinfo),
+        )
+        for key, (start, end) in windows.items()
+    }
+    assert split_values(pa.array(dates), *clocks, windows=clocks) == expected
+    assert split_values(times, *clocks, windows=clocks) == expected
 
 
 def test_a_local_time_that_is_twice_in_two_partitions_is_refused() -> None:
@@ -593,6 +610,26 @@ def test_windows_must_not_overlap() -> None:
             split_values(pa.array([one]), *windows, windows=windows)
 
 
+@pytest.mark.parametrize(
+    ("zone", "start", "end", "outside", "inside"),
+    [
+        ("America/New_York", "2024-03-10T07:30Z", "2024-03-10T09:00Z", "2024-03-10T02:29:59", "2024-03-10T02:30"),
+        ("Pacific/Apia", "2011-12-31T05:00Z", "2011-12-31T20:00Z", "2011-12-30T18:59:59", "2011-12-30T19:00"),
+        ("Pacific/Apia", "2011-12-31T05:00Z", "2011-12-31T20:00Z", "2011-12-31T00:00", "2011-12-31T19:00"),
+    ],
+)  # fmt: skip
+def test_skipped_times_are_read_as_if_nothing_was_skipped(
+    zone: str, start: str, end: str, outside: str, inside: str
+) -> None:
+    # Only the window says where to look for the change, and begins after it.
+    instants = [datetime.fromisoformat(text).astimezone(ZoneInfo(zone)) for text in (start, end)]
+    windows = {"a": (instants[0], instants[1])}
+    values = [datetime.fromisoformat(text) for text in (inside, outside)]
+    assert split_values(pa.array(values[:1]), "a", windows=windows) == {"a": [0]}
+    with pytest.raises(PartitionError, match="other values of 'v'"):
+        split_values(pa.array(values[1:]), "a", windows=windows)
+
+
 #: With a change of the clocks, and half of its size; some at midnight, one of a whole day.
 CHANGES: tuple[tuple[tzinfo, datetime], ...] = (
     (ZoneInfo("America/New_York"), datetime(2024, 3, 10, 7, tzinfo=UTC)),
@@ -610,9 +647,10 @@ CHANGES: tuple[tuple[tzinfo, datetime], ...] = (
 
 @st.composite
 def moments(draw: st.DrawFn, /, around: datetime, **sizes: Any) -> list[datetime]:
-    steps = st.integers(-150, 150).map(lambda n: around + n * timedelta(minutes=10))
+    near = st.integers(-15, 15).map(lambda n: around + n * timedelta(minutes=10))
+    far = st.integers(-150, 150).map(lambda n: around + n * timedelta(minutes=10))
     seconds = st.integers(-100_000, 100_000).map(lambda n: around + timedelta(seconds=n))
-    return draw(st.lists(steps | seconds, **sizes))
+    return draw(st.lists(near | far | seconds, **sizes))
 
 
 def place(windows: Mapping[str, Window], moment: datetime) -> str | None:
@@ -639,6 +677,10 @@ def test_times_as_python_reads_them(
         del windows[gap]
     drawn = data.draw(moments(around, max_size=12))
     if naive:
+        # By clocks that were not changed, which shows skipped times and both of those shown twice.
+        before = around.astimezone(zone) - timedelta(2)
+        offset = before.utcoffset() or timedelta()
+        drawn = [moment + offset for moment in drawn]
         shown = [moment.replace(tzinfo=zone) for moment in drawn]
         earlier = [place(windows, time.astimezone(UTC)) for time in shown]
         second = [time.replace(fold=1).astimezone(UTC) for time in shown]
@@ -655,7 +697,7 @@ def test_times_as_python_reads_them(
     kept = [n for n, twice in enumerate(ambiguous) if not twice and expected[n] is not None]
     found = split_values(values.take(pa.array(kept, pa.int64())), *windows, windows=windows)
     assert found == {key: [i for i, n in enumerate(kept) if expected[n] == key] for key in windows}
-    for n, moment in enumerate(values.to_pylist() if unit != "ns" else drawn):
+    for n, moment in enumerate(drawn):
         if ambiguous[n]:
             with pytest.raises(PartitionError, match="twice, in two partitions"):
                 split_values(values[n : n + 1], *windows, windows=windows)
@@ -707,6 +749,8 @@ def test_nulls_belong_nowhere(values: Any) -> None:
         split_values(values, "a")
     with pytest.raises(PartitionError, match="null in the column"):
         split_values(values, "None", "null", "nan", "")
+    with pytest.raises(PartitionError, match="null in the column 'v': 1 row"):
+        split_values(pa.array([None, 1]), "no number", "1")
 
 
 def test_nan_of_pandas_is_null() -> None:
@@ -720,8 +764,9 @@ def test_nan_of_pandas_is_null() -> None:
 
 
 def test_rows_are_refused_where_there_are_no_partitions() -> None:
-    with pytest.raises(PartitionError, match="other values of 'v': 1 row, such as 'a'"):
-        split_values(["a"])
+    for values, windows in ((["a"], None), ([True], None), ([1], days(UTC, date(2024, 1, 1), 1))):
+        with pytest.raises(PartitionError, match=f"'v': 1 row, such as {values[0]!r}"):
+            split_values(values, windows=windows)
 
 
 @pytest.mark.parametrize(

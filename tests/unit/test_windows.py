@@ -108,6 +108,13 @@ def test_dimensions_of_time_among_several(*, spelled: bool) -> None:
     }
 
 
+def test_a_dimension_beside_keys_with_bars() -> None:
+    other = dg.DynamicPartitionsDefinition(name="other")
+    definition = dg.MultiPartitionsDefinition({"a": other, "when": DEFINITIONS["daily"]})
+    keys = [dg.MultiPartitionKey({"a": "x|y", "when": "2024-03-31"})]
+    assert list(windows_of(definition, keys)["when"]) == ["2024-03-31"]
+
+
 def test_two_dimensions_of_time() -> None:
     daily, weekly = DEFINITIONS["daily"], DEFINITIONS["weekly"]
     definition = dg.MultiPartitionsDefinition({"a": daily, "b": weekly})

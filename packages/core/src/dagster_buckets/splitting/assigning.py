@@ -121,7 +121,9 @@ def plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     from pyarrow import types
 
     if types.is_dictionary(column.type):
-        return plain(column.cast(column.type.value_type))
+        # All of the text together may be more than a string array holds.
+        kind = column.type.value_type
+        return plain(column.cast(pa.large_string() if _is_text(kind) else kind))
     if types.is_string_view(column.type):
         return with_type(column, pa.large_string())
     return column.cast(pa.date32()) if types.is_date64(column.type) else column
