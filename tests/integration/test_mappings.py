@@ -216,10 +216,6 @@ def test_two_dimensions_become_one_and_one_becomes_two(manager: BucketIOManager)
         run([table], manager, partition_key="c|mon")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="requests.Target.name makes plain strings of the keys; Dagster's managers keep the class",
-)
 def test_keys_of_several_dimensions_tell_their_dimensions(memory: MemoryIOManager) -> None:
     write(memory, grid, "2024-01-01|a", "2024-01-02|a")
     how: dict[str, Any] = {"metadata": {"allow_missing_partitions": True}, "into": LETTERS}

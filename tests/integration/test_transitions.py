@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster_buckets import BucketIOManager, MemoryIOManager, PartitionError, StoreError
 
-from tests.integration.scenarios import DAYS, HOURS, LETTERS, load, plant_partitions
+from tests.integration.scenarios import DAYS, HOURS, LETTERS, keyed, load, plant_partitions
 from tests.integration.support import MakeManager, keys, materialized, ranged, run, snapshot
 
 GRID = dg.MultiPartitionsDefinition({"day": DAYS, "letter": LETTERS})
@@ -208,3 +208,23 @@ def test_an_asset_with_partitions_is_not_written_as_a_whole(memory: MemoryIOMana
     with pytest.raises(PartitionError, match="the run has no partition key"):
         run([orders(LETTERS, "x")], memory)
     assert keys(memory) == []
+
+
+def test_a_reversed_range_is_refused_on_load_too(memory: MemoryIOManager) -> None:
+    letters = keyed("letters", LETTERS)
+    plant_partitions(memory, "letters", LETTERS.get_partition_keys())
+    start, end = LETTERS.get_partition_keys()[-1], LETTERS.get_partition_keys()[0]
+
+    @dg.asset(partitions_def=LETTERS, backfill_policy=dg.BackfillPolicy.single_run())
+    def consumer(letters: dict[str, str]) -> None:
+        raise AssertionError(letters)
+
+    with pytest.raises(PartitionError, match="holds no partition"):
+        run([letters, consumer], memory, selection=[consumer], tags=ranged(start, end))
+    with dg.DagsterInstance.ephemeral() as instance:
+        defs = dg.Definitions(assets=[letters], resources={"io_manager": memory})
+        loader = defs.get_asset_value_loader(instance=instance)
+        with pytest.raises(PartitionError, match="is the range reversed"):
+            loader.load_asset_value(
+                letters.key, partition_key_range=dg.PartitionKeyRange(start, end)
+            )

@@ -139,7 +139,7 @@ def test_of_large_objects_only_what_a_query_needs_is_read(
     store: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = np.random.default_rng(1)
-    wide = pa.table({f"c{number}": chance.random(50_000) for number in range(20)})
+    wide = pa.table({f"c{number}": pa.array(chance.random(50_000)) for number in range(20)})
     refs = put(store, wide)
     monkeypatch.setattr(object_files, "WHOLE_SIZE", 1000)
     lazy = scan_objects("parquet", refs, pl.LazyFrame)

@@ -23,6 +23,10 @@ from dagster_buckets.windows import windows_of
 __all__ = ["load_request", "write_request"]
 
 
+_NO_PARTITION = "the partition range holds no partition"
+_REVERSED = "is the range reversed? its start must not follow its end"
+
+
 def write_request(context: OutputContext) -> WriteRequest:
     """Read an output context.
 
@@ -47,10 +51,7 @@ def write_request(context: OutputContext) -> WriteRequest:
     keys = _ordered(context.asset_partition_keys, definition, _instance_of_output(context))
     if not keys:
         with concerning(str(AssetAddress(path))):
-            msg = "the run's partition range holds no partition"
-            raise PartitionError(
-                msg, hint="is the range reversed? its start must not follow its end"
-            )
+            raise PartitionError(_NO_PARTITION, hint=_REVERSED)
     windows = {}
     if options.split_by is not None and definition is not None:
         windows = windows_of(definition, keys, options.partition_name)
@@ -91,6 +92,9 @@ def load_request(context: InputContext) -> LoadRequest:
     keys = _keys_of_check(context, definition)
     if keys is None:
         keys = _ordered(context.asset_partition_keys, definition, _instance_of_input(context))
+    if not keys and _is_reversed(context):
+        with concerning(str(AssetAddress(path))):
+            raise PartitionError(_NO_PARTITION, hint=_REVERSED)
     return LoadRequest(
         _targets(path, keys, definition, options),
         True,  # noqa: FBT003
@@ -151,6 +155,22 @@ def _keys_of_check(
             return None
         keys = definition.get_partition_keys_in_range(asked)
     return _ordered(keys, definition, step.instance)
+
+
+def _is_reversed(context: InputContext) -> bool:
+    """Whether there are no partitions because of the range, and not because none maps to the run's.
+
+    Outside of a run somebody has asked for a range.
+    """
+    try:
+        step = context.step_context
+    except DagsterInvariantViolationError:
+        return True
+    definition = step.run_partitions_def
+    if definition is None or not step.has_partition_key_range:
+        return False
+    with dg.partition_loading_context(dynamic_partitions_store=step.instance):
+        return not definition.get_partition_keys_in_range(step.partition_key_range)
 
 
 def _is_over_many(context: OutputContext) -> bool:

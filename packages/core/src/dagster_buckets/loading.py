@@ -113,8 +113,11 @@ class _Load:
     tolerant: bool
 
     def reader(self, *, joins: bool = False) -> Reader:
-        columns = self.request.options.partition_columns
-        return Reader(self.values.places, self.shape.as_type, columns, joins)
+        columns, shape = self.request.options.partition_columns, self.shape
+        # Of several partitions a bare dict or list holds the values, whatever they are.
+        holds = len(self.request.targets) > 1 and shape.kind == "value" and not joins
+        as_type = None if holds else shape.as_type
+        return Reader(self.values.places, as_type, columns, joins)
 
     def at_once(self, pairs: Sequence[_Pair]) -> Loaded:
         joins = _joins(self.request, self.shape)
