@@ -291,6 +291,8 @@ class _OwnFrame(pd.DataFrame):
         return _OwnFrame
 
 
+# What pandas 2.2 says of every subclass.
+@pytest.mark.filterwarnings("ignore:Passing a BlockManager")
 def test_a_subclass_is_kept() -> None:
     parts = split(_OwnFrame({"k": ["b", "a"]}), by("k"), single("a", "b"))
     assert type(parts["a"]) is _OwnFrame

@@ -9,6 +9,7 @@ from dagster_buckets.errors import ConfigurationError, PartitionError
 from dagster_buckets.splitting.assigning import Dimension, assign, counted, plain
 from dagster_buckets.splitting.rows import Rows, counts_of, rows_of
 from dagster_buckets.splitting.timelines import Window
+from dagster_buckets.transfer import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +82,7 @@ def split(
     hints = ["drop these rows, or materialize the partitions that they belong to"] * bool(troubles)
     empty = [repr(key) for key, count in zip(wanted, counts, strict=True) if not count]
     if empty and not allow_empty:
-        troubles.append(f"missing, because no row belongs there: {_shortened(empty)}")
+        troubles.append(f"missing, because no row belongs there: {shortened(empty, _FEW)}")
         hints.append(
             "return dict[partition_key, frame] with empty frames for partitions without rows, or "
             "set the metadata dagster_buckets/allow_empty_partitions to True"
@@ -134,8 +135,8 @@ def dimensions_for(
     missing = [repr(name) for name in names if name not in columns]
     twice = len(columns) < len(given)
     if unknown or missing or twice:
-        parts = [f"unknown: {_shortened(unknown)}"] * bool(unknown)
-        parts += [f"missing: {_shortened(missing)}"] * bool(missing) + [
+        parts = [f"unknown: {shortened(unknown, _FEW)}"] * bool(unknown)
+        parts += [f"missing: {shortened(missing, _FEW)}"] * bool(missing) + [
             "one is named twice"
         ] * twice
         msg = f"the metadata dagster_buckets/split_by, {split_by!r:.200}, does not give one column "
@@ -150,7 +151,7 @@ def _column(table: Rows, name: str) -> pa.ChunkedArray[Any]:
     if found != 1:
         there = "has no column" if not found else f"has {found} columns"
         msg = f"the frame {there} {name!r}, which dagster_buckets/split_by names; "
-        msg += f"its columns: {_shortened([repr(name) for name in table.names], 20) or 'none'}"
+        msg += f"its columns: {shortened([repr(name) for name in table.names], 20) or 'none'}"
         raise PartitionError(msg, hint="name a column that every frame of the asset has, once")
     return table.column(name)
 
@@ -190,7 +191,7 @@ def _joined(
         same = [
             key for key, number in zip(wanted, numbers, strict=True) if numbers.count(number) > 1
         ]
-        msg = f"the partitions {_shortened([repr(key) for key in same])} have the same keys"
+        msg = f"the partitions {shortened([repr(key) for key in same], _FEW)} have the same keys"
         raise ConfigurationError(msg, hint="give each partition keys of its own")
     return places
 
@@ -250,8 +251,3 @@ def _texts(values: pa.ChunkedArray[Any]) -> list[str]:
         # Arrow writes UTC without its database of time zones, which not every machine has.
         values, suffix = values.cast(pa.timestamp(values.type.unit)), "Z"
     return [f"{value}{suffix}" for value in values.cast(pa.string()).to_pylist()]
-
-
-def _shortened(names: Sequence[str], limit: int = _FEW) -> str:
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")
