@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any, Literal, TypeAlias, cast
@@ -15,11 +16,11 @@ import pyarrow.parquet as pq
 
 from dagster_buckets.errors import BucketsError, DecodeError
 from dagster_buckets.formats.frames import arrow_buffer, shared_notes, without_note
-from dagster_buckets.formats.object_files import ObjectFiles, check_version, open_ranges
+from dagster_buckets.formats.object_files import ObjectFiles, check_version, open_ranges, paths_of
 from dagster_buckets.formats.schemas import check_castable, constants_of, unified, without_order
 from dagster_buckets.references import ObjectRef
 
-__all__ = ["Kind", "ObjectsDataset", "open_dataset"]
+__all__ = ["Kind", "Objects", "ObjectsDataset", "open_dataset"]
 
 #: The name of the format that all objects of a dataset have.
 Kind: TypeAlias = Literal["parquet", "arrow"]
@@ -29,6 +30,43 @@ _MAX_CONCURRENCY = 32
 
 #: In an object of up to so many bytes Arrow reads all of it to find the schema.
 _FOOTER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The objects of a dataset.
+
+    Attributes:
+        kind: The format of all of them.
+        refs: Where they lie.
+        constants: Of each the columns that have one value in it.
+    """
+
+    kind: Kind
+    refs: tuple[ObjectRef, ...]
+    constants: tuple[Mapping[str, str], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the constant columns."""
+        return list(dict.fromkeys(name for constants in self.constants for name in constants))
+
+    def at(self, positions: Sequence[int]) -> Objects:
+        """Those at these positions."""
+        refs = tuple(self.refs[position] for position in positions)
+        return Objects(self.kind, refs, tuple(self.constants[position] for position in positions))
+
+    def as_files(
+        self, *, complete: bool
+    ) -> tuple[list[ds.Fragment], ds.FileFormat, pyarrow.fs.FileSystem]:
+        """What Arrow makes a dataset of. See :class:`ObjectFiles` for ``complete``."""
+        files = pyarrow.fs.PyFileSystem(ObjectFiles(self.refs, complete=complete))
+        kind = _file_format(self.kind)
+        fragments = [
+            kind.make_fragment(path, files, partition_expression=_expression(constants))
+            for path, constants in zip(paths_of(self.refs), self.constants, strict=True)
+        ]
+        return fragments, kind, files
 
 
 def open_dataset(
@@ -45,50 +83,55 @@ def open_dataset(
     uris = [ref.uri for ref in refs]
     schema = unified(schemas, uris)
     check_castable(schemas, uris, schema)
-    constants = constants_of(schemas, uris, columns)
+    objects = Objects(kind, tuple(refs), tuple(constants_of(schemas, uris, columns)))
     fields = [without_order(field) for field in schema]
-    fields += [
-        pa.field(name, pa.string()) for name in dict.fromkeys(n for c in constants for n in c)
-    ]
-    return ObjectsDataset(
-        kind, refs, constants, pa.schema(fields, without_note(shared_notes(schemas[0])))
-    )
+    fields += [pa.field(name, pa.string()) for name in objects.names]
+    notes = without_note(shared_notes(schemas[0]))
+    return ObjectsDataset(objects, pa.schema(fields, notes))
 
 
 class ObjectsDataset(ds.FileSystemDataset):
-    """An Arrow dataset whose files are objects of a store.
+    """An Arrow dataset whose files are the objects of a store.
 
-    Everything that the methods of a dataset give works. Each scan fetches only objects that its
-    filter on partition columns leaves, and reads small ones ahead, in parallel. Can be pickled.
+    All methods of a dataset work, from any thread and any number of times. A scan fetches only
+    objects that its filter on constant columns leaves, and reads small ones ahead, in parallel. Can
+    be pickled.
 
     Args:
-        kind: The format of all objects.
-        refs: The objects.
-        constants: The constant columns of each.
+        objects: What to read.
         schema: What all of them fit into, with the constant columns.
+
+    Example:
+        >>> from dagster_buckets import MemoryStore
+        >>> from dagster_buckets.formats.parquet import ParquetFormat
+        >>> store = MemoryStore("datasets")
+        >>> bodies = [ParquetFormat().encode(pa.table({"n": [n]})) for n in (1, 2)]
+        >>> infos = [store.put(f"day={i}/data.parquet", body) for i, body in enumerate(bodies)]
+        >>> refs = [ObjectRef(info, store) for info in infos]
+        >>> dataset = open_dataset("parquet", refs, [{"day": "0"}, {"day": "1"}])
+        >>> dataset.to_table(filter=ds.field("day") == "1").to_pydict()
+        {'n': [2], 'day': ['1']}
     """
 
-    _kind: Kind
-    #: ``None`` in what Arrow derives from a dataset, such as ``dataset.filter(…)``.
-    _refs: tuple[ObjectRef, ...] | None = None
+    #: ``None`` in what Arrow derives from this dataset, such as ``dataset.filter(…)``.
+    _objects: Objects | None = None
 
-    def __init__(
-        self,
-        kind: Kind,
-        refs: Sequence[ObjectRef],
-        constants: Sequence[Mapping[str, str]],
-        schema: pa.Schema,
-    ) -> None:
-        files = pyarrow.fs.PyFileSystem(ObjectFiles(refs))
-        pairs = list(zip(refs, constants, strict=True))
-        super().__init__(_fragments(kind, pairs, files), schema, _file_format(kind), files)
-        self._kind = kind
-        self._refs = tuple(refs)
-        self._constants = tuple(constants)
-        self._positions = {ref.uri: position for position, ref in enumerate(refs)}
+    def __init__(self, objects: Objects, schema: pa.Schema) -> None:
+        fragments, kind, files = objects.as_files(complete=False)
+        super().__init__(fragments, schema, kind, files)
+        self._objects = objects
+        self._positions = {path: place for place, path in enumerate(paths_of(objects.refs))}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ObjectsDataset, (self._kind, self._refs, self._constants, self.schema)
+        return ObjectsDataset, (self._objects, self.schema)
+
+    @property
+    def objects(self) -> Objects:
+        """What it reads."""
+        if self._objects is None:
+            msg = "this dataset was derived from another, which has the objects"
+            raise AttributeError(msg)
+        return self._objects
 
     def scanner(  # type: ignore[override]  # its options differ between Arrow's versions
         self,
@@ -97,19 +140,22 @@ class ObjectsDataset(ds.FileSystemDataset):
         **options: Any,
     ) -> ds.Scanner:
         """A scan over the objects that the filter leaves; see Arrow's ``Dataset.scanner``."""
-        if self._refs is None:
+        if self._objects is None:
             return super().scanner(columns=columns, filter=filter, **options)
         left = [self._positions[fragment.path] for fragment in self.get_fragments(filter)]
-        refs = [self._refs[position] for position in left]
         # Files of its own: they know the order in which this very scan opens them.
-        files = pyarrow.fs.PyFileSystem(ObjectFiles(refs, complete=True))
-        pairs = [(self._refs[position], self._constants[position]) for position in left]
-        dataset = ds.FileSystemDataset(
-            _fragments(self._kind, pairs, files), self.schema, self.format, files
-        )
-        return cast(
-            "ds.Scanner", _Scanner(dataset.scanner(columns=columns, filter=filter, **options))
-        )
+        fragments, kind, files = self._objects.at(left).as_files(complete=True)
+        dataset = ds.FileSystemDataset(fragments, self.schema, kind, files)
+        scanner = dataset.scanner(columns=columns, filter=filter, **options)
+        # Arrow's own class cannot be inherited from.
+        return cast("ds.Scanner", _Scanner(scanner))
+
+    def _scanner_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        # Arrow calls this for scanners that it makes without asking us, as DuckDB before version 2
+        # does: those go on to the method that can block for ever (see below). Where the thread
+        # that reads is the only one it never does: 7,800 scans, of some hundred with threads.
+        chosen = super()._scanner_options({**options, "use_threads": False})  # type: ignore[misc]
+        return dict(chosen)
 
 
 class _Scanner:
@@ -129,16 +175,6 @@ class _Scanner:
         """
         batches = self._scanner.to_batches()
         return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, batches)
-
-
-def _fragments(
-    kind: Kind, pairs: Sequence[tuple[ObjectRef, Mapping[str, str]]], files: pyarrow.fs.FileSystem
-) -> list[ds.Fragment]:
-    file_format = _file_format(kind)
-    return [
-        file_format.make_fragment(ref.uri, files, partition_expression=_expression(constants))
-        for ref, constants in pairs
-    ]
 
 
 def _expression(constants: Mapping[str, str]) -> ds.Expression | None:

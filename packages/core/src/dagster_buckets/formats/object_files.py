@@ -16,7 +16,7 @@ from dagster_buckets.formats.readahead import Readahead
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.references import ObjectRef
 
-__all__ = ["WHOLE_SIZE", "ObjectFiles", "RangedFile", "check_version", "open_ranges"]
+__all__ = ["WHOLE_SIZE", "ObjectFiles", "RangedFile", "check_version", "open_ranges", "paths_of"]
 
 #: Objects of up to so many bytes are fetched whole and verified: what one request carries.
 WHOLE_SIZE = 16 * 1024 * 1024
@@ -52,7 +52,7 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
 
     def __init__(self, refs: Sequence[ObjectRef], *, complete: bool = False) -> None:
         self._refs = tuple(refs)
-        self._positions = {ref.uri: position for position, ref in enumerate(refs)}
+        self._positions = {path: position for position, path in enumerate(paths_of(refs))}
         sizes = [ref.size if ref.size <= WHOLE_SIZE else None for ref in refs]
         self._ahead = Readahead(self._fetch, sizes, complete=complete)
         leaving.held(self)
@@ -112,6 +112,17 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
 
     create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
     delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse
+
+
+def paths_of(refs: Sequence[ObjectRef]) -> list[str]:
+    """The paths of these objects: their URIs, with a number for one that was there before."""
+    seen: set[str] = set()
+    paths = []
+    for number, ref in enumerate(refs):
+        path = f"{ref.uri}#{number}" if ref.uri in seen else ref.uri
+        seen.add(ref.uri)
+        paths.append(path)
+    return paths
 
 
 def open_ranges(ref: ObjectRef) -> pa.NativeFile:

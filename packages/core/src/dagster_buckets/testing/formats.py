@@ -8,7 +8,6 @@ import copy
 import io
 import random
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,12 +22,10 @@ from dagster_buckets.formats.base import (
     Part,
     SupportsConcat,
     SupportsDescribe,
-    SupportsLazy,
 )
 from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.plugins import get_format, names
-from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores.memory import MemoryStore
+from dagster_buckets.testing.scans import ScanPromises
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +52,7 @@ class FormatSamples:
     conversions: Sequence[tuple[Any, type, Any]] = ()
 
 
-class FormatConformance:
+class FormatConformance(ScanPromises):
     """The promises of :class:`~dagster_buckets.formats.base.Format`, each a test.
 
     Give the fixtures ``format`` and ``samples``. A promise that a format cannot keep is overridden
@@ -285,39 +282,6 @@ class FormatConformance:
         with pytest.raises(DecodeError) as caught:
             format.part(payload_of(Body.of(b"damaged"), f"{_URI}/1"))
         assert f"{_URI}/1" in str(caught.value)
-
-    def test_scan(self, format: Format) -> None:
-        import pyarrow as pa
-        import pyarrow.dataset as ds
-
-        if not isinstance(format, SupportsLazy):
-            return
-        assert not format.can_scan(_Foreign)
-        store = MemoryStore(secrets.token_hex(8))
-        tables = [pa.table({"n": [1, 2]}), pa.table({"n": [0.5], "more": ["x"]})]
-        refs = [
-            ObjectRef(store.put(f"{number}.{format.extension}", format.encode(table)), store)
-            for number, table in enumerate(tables)
-        ]
-        assert format.can_scan(ds.Dataset)
-        scan = format.scan(refs, ds.Dataset, [{"day": "001"}, {"day": "2"}])
-        assert scan.to_table().to_pydict() == {
-            "n": [1.0, 2.0, 0.5],
-            "more": [None, None, "x"],
-            "day": ["001", "001", "2"],
-        }
-        assert scan.to_table(filter=ds.field("day") == "2").num_rows == 1
-
-    def test_scan_of_damaged_bytes(self, format: Format) -> None:
-        import pyarrow.dataset as ds
-
-        if not isinstance(format, SupportsLazy):
-            return
-        store = MemoryStore(secrets.token_hex(8))
-        ref = ObjectRef(store.put("damaged", Body.of(b"damaged")), store)
-        with pytest.raises(DecodeError) as caught:
-            format.scan([ref], ds.Dataset)
-        assert ref.uri in str(caught.value)
 
 
 class _Foreign:

@@ -1,0 +1,153 @@
+"""Polars scans: a dataset of objects as a ``LazyFrame`` that reads what its query needs.
+
+Through Polars' interface for sources and not ``polars.scan_pyarrow_dataset``, which lets Arrow
+decide what a filter means: ``x > 1`` loses the rows where ``x`` is NaN, to Polars the greatest of
+all numbers. Here Arrow leaves out what no row of can pass, and Polars filters the rest.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+from polars.io.plugins import register_io_source
+
+from dagster_buckets.formats.datasets import Objects, ObjectsDataset
+
+__all__ = ["lazy_frame"]
+
+_Comparison = Callable[[Any, Any], Any]
+
+#: Each with what it is called when its operands are exchanged.
+_COMPARISONS: dict[_Comparison, _Comparison] = {
+    operator.eq: operator.eq,
+    operator.ne: operator.ne,
+    operator.lt: operator.gt,
+    operator.le: operator.ge,
+    operator.gt: operator.lt,
+    operator.ge: operator.le,
+}
+
+#: Those that a NaN never passes in Polars, where it is the greatest number, nor in Arrow.
+_WITHOUT_NAN: frozenset[_Comparison] = frozenset({operator.eq, operator.lt, operator.le})
+
+
+def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
+    """A frame that reads the dataset when it is collected, each time anew.
+
+    It gives what a ``DataFrame`` of the same values would. Filters on partition columns leave out
+    whole objects, whatever function they are; comparisons of a column with a constant leave out
+    row groups; columns that the query does not use are not decoded.
+    """
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001 - a hint; a row group is a good batch
+    ) -> Iterator[pl.DataFrame]:
+        conjuncts = [] if predicate is None else _conjuncts(predicate)
+        columns = None
+        if with_columns is not None:
+            used = [] if predicate is None else predicate.meta.root_names()
+            columns = list(dict.fromkeys([*with_columns, *used]))
+        left = ObjectsDataset(objects.at(_left(objects, conjuncts)), dataset.schema)
+        # Polars 1 needs a frame, if only for the columns.
+        yield _chosen(pl.DataFrame(left.schema.empty_table()), with_columns)
+        remaining = n_rows
+        scanner = left.scanner(columns=columns, filter=_filter(dataset.schema, conjuncts))
+        for batch in scanner.to_batches():
+            frame = pl.DataFrame(pa.Table.from_batches([batch]))
+            if remaining is not None:
+                frame = frame.head(remaining)
+                remaining -= frame.height
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            if frame.height:
+                yield _chosen(frame, with_columns)
+            if remaining == 0:
+                return
+
+    objects = dataset.objects
+    schema = pl.DataFrame(dataset.schema.empty_table()).schema
+    return register_io_source(read, schema=schema)
+
+
+def _chosen(frame: pl.DataFrame, columns: list[str] | None) -> pl.DataFrame:
+    return frame if columns is None else frame.select(columns)
+
+
+def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
+    """The expressions that must all be true for a row to pass."""
+    found, pending = [], [predicate]
+    while pending:
+        expression = pending.pop()
+        operands = expression.meta.pop()
+        if len(operands) == 2 and _same(expression, operands[1] & operands[0]):  # noqa: PLR2004
+            pending += operands
+        else:
+            found.append(expression)
+    return found
+
+
+def _left(objects: Objects, conjuncts: list[pl.Expr]) -> list[int]:
+    """The objects that the conjuncts on partition columns alone leave."""
+    all_of_them = range(len(objects.refs))
+    own = [
+        c for c in conjuncts if (used := c.meta.root_names()) and set(used) <= set(objects.names)
+    ]
+    if not own:
+        return list(all_of_them)
+    schema = dict.fromkeys(objects.names, pl.String())
+    keys = pl.DataFrame(list(objects.constants), schema=schema, orient="row")
+    passes = keys.select(reduce(operator.and_, own)).to_series()
+    return [position for position in all_of_them if passes[position]]
+
+
+def _filter(schema: pa.Schema, conjuncts: list[pl.Expr]) -> ds.Expression | None:
+    """What Arrow may leave out because of the conjuncts: nothing that Polars would keep."""
+    terms = [term for c in conjuncts if (term := _comparison(schema, c)) is not None]
+    return reduce(operator.and_, terms) if terms else None
+
+
+def _comparison(schema: pa.Schema, expression: pl.Expr) -> ds.Expression | None:
+    """A column compared with a constant, as Arrow writes it; ``None`` for anything else."""
+    operands = expression.meta.pop()
+    if len(operands) != 2:  # noqa: PLR2004
+        return None
+    for column, constant in (operands, reversed(operands)):
+        names = column.meta.root_names()
+        if constant.meta.root_names() or len(names) != 1 or not _same(column, pl.col(names[0])):
+            continue
+        for compare, exchanged in _COMPARISONS.items():
+            if _same(expression, compare(column, constant)):
+                return _translated(schema.field(names[0]), compare, constant)
+            if _same(expression, compare(constant, column)):
+                return _translated(schema.field(names[0]), exchanged, constant)
+    return None
+
+
+def _translated(
+    field: pa.Field[Any], compare: _Comparison, constant: pl.Expr
+) -> ds.Expression | None:
+    value: Any = pl.select(constant).to_series().to_arrow()[0]
+    kind = field.type
+    plain = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    number = pa.types.is_floating(kind) and compare in _WITHOUT_NAN
+    if not (plain or text or number) or value.as_py() is None:
+        return None
+    try:
+        value = value.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    return compare(ds.field(field.name), value)  # type: ignore[no-any-return]
+
+
+def _same(left: pl.Expr, right: pl.Expr) -> bool:
+    return left.meta.eq(right)
