@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pickle
-import secrets
-import subprocess
-import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import duckdb
 import numpy as np
@@ -15,215 +15,572 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from dagster_buckets import DecodeError, MemoryStore, ObjectNotFoundError, ObjectRef, PartitionError
-from dagster_buckets.formats import SupportsLazy, object_files
+from dagster_buckets.errors import (
+    DecodeError,
+    IntegrityError,
+    ObjectNotFoundError,
+    PartitionError,
+    StoreUnavailableError,
+    UnsupportedTypeError,
+)
+from dagster_buckets.formats import SupportsLazy, datasets, object_files
+from dagster_buckets.formats.arrow_ipc import ArrowIPCFormat
+from dagster_buckets.formats.frames import qualified
+from dagster_buckets.formats.json import JSONFormat
 from dagster_buckets.formats.lazy import empty_scan, is_lazy_type, scan_objects
-from dagster_buckets.plugins import get_format
+from dagster_buckets.formats.parquet import ParquetFormat
+from dagster_buckets.objects import Body, Payload
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.testing.scans import rows_of, scan_classes
+from dagster_buckets_local import LocalStore
 
-CLASSES = [pl.LazyFrame, ds.Dataset, ds.FileSystemDataset, duckdb.DuckDBPyRelation]
+from tests.lazy_store import ReadingStore
+
+FORMATS: dict[str, Any] = {"parquet": ParquetFormat(), "arrow": ArrowIPCFormat()}
+CLASSES = scan_classes()
+OURS = [ds.Dataset, pl.LazyFrame]
 
 
-class Slow(MemoryStore):
-    """A memory store that counts, and takes its time."""
-
-    def __init__(self, name: str, seconds: float = 0) -> None:
-        super().__init__(name)
-        self.seconds = seconds
-        self.got: list[str] = []
-        self.read = 0
-
-    def get(self, key: str) -> Any:
-        time.sleep(self.seconds)
-        self.got.append(key)
-        return super().get(key)
-
-    def open(self, key: str) -> Any:
-        store, file = self, super().open(key)
-
-        class Counting:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(file, name)
-
-            def read(self, size: int = -1) -> bytes:
-                data = file.read(size)
-                store.read += len(data)
-                return data
-
-        return Counting()
+@pytest.fixture(params=FORMATS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def store() -> Slow:
-    return Slow(secrets.token_hex(4))
+def store() -> ReadingStore:
+    return ReadingStore()
 
 
-def put(store: MemoryStore, *frames: Any, format_name: str = "parquet") -> list[ObjectRef]:
-    chosen = get_format(format_name)
-    return [
-        ObjectRef(store.put(f"d{number:03}.{chosen.extension}", chosen.encode(frame)), store)
-        for number, frame in enumerate(frames)
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects of over 1,000 bytes are large, and no footer is small."""
+    monkeypatch.setattr(object_files, "WHOLE_SIZE", 1000)
+    monkeypatch.setattr(datasets, "_FOOTER", 100)
+
+
+def put(store: ObjectStore, kind: str, values: Sequence[Any]) -> list[ObjectRef]:
+    bodies = [FORMATS[kind].encode(value) for value in values]
+    return [ObjectRef(store.put(f"{i:03}", body), store) for i, body in enumerate(bodies)]
+
+
+def scan(
+    store: ObjectStore,
+    kind: str,
+    cls: type,
+    values: Sequence[Any],
+    columns: Sequence[Mapping[str, str]] | None = None,
+) -> Any:
+    return FORMATS[kind].scan(put(store, kind, values), cls, columns)
+
+
+def days(count: int) -> tuple[list[pa.Table], list[dict[str, str]]]:
+    tables = [pa.table({"n": [i, i]}) for i in range(count)]
+    return tables, [{"day": f"{i:03}"} for i in range(count)]
+
+
+# -- which classes --------------------------------------------------------------------------------
+
+
+def test_all_three_are_there() -> None:
+    assert [cls.__name__ for cls in CLASSES] == ["Dataset", "LazyFrame", "DuckDBPyRelation"]
+
+
+@pytest.mark.parametrize(
+    "cls", [*CLASSES, ds.FileSystemDataset, type(duckdb.sql("SELECT 1"))], ids=qualified
+)
+def test_lazy_types(cls: type) -> None:
+    assert is_lazy_type(cls)
+    assert all(chosen.can_scan(cls) for chosen in FORMATS.values())
+
+
+@pytest.mark.parametrize(
+    "module", ["duckdb.duckdb", "_duckdb", "_duckdb._duckdb", "duckdb._relation"]
+)
+def test_relations_of_all_versions_of_duckdb(module: str) -> None:
+    assert is_lazy_type(type("DuckDBPyRelation", (), {"__module__": module}))
+
+
+@pytest.mark.parametrize("cls", [pl.DataFrame, pa.Table, pa.RecordBatchReader, dict, object, int])
+def test_other_types(cls: type) -> None:
+    assert not is_lazy_type(cls)
+    store = ReadingStore()
+    with pytest.raises(UnsupportedTypeError) as caught:
+        scan_objects("parquet", put(store, "parquet", [pa.table({"n": [1]})]), cls)
+    assert caught.value.hint
+    assert store.gets == []
+
+
+def test_the_power() -> None:
+    assert all(isinstance(chosen, SupportsLazy) for chosen in FORMATS.values())
+    assert not isinstance(JSONFormat(), SupportsLazy)
+
+
+def test_a_dataset_is_one_of_files(store: ReadingStore, kind: str) -> None:
+    dataset = scan(store, kind, ds.FileSystemDataset, [pa.table({"n": [1]})])
+    assert isinstance(dataset, ds.FileSystemDataset)
+    assert dataset.files == [store.uri("000")]
+
+
+# -- schemas --------------------------------------------------------------------------------------
+
+DRIFT = [
+    pa.table({"n": pa.array([1], pa.int32()), "s": ["a"], "t": pa.array([1], pa.timestamp("us"))}),
+    pa.table({"n": pa.array([2], pa.int64()), "t": pa.array([1], pa.timestamp("ns"))}),
+    pa.table({"s": pa.array(["c"], pa.large_string()), "n": [0.5], "later": [[True]]}),
+    pa.table({"n": pa.nulls(1), "c": pa.array(["x"]).dictionary_encode()}),
+    pa.table(
+        {"c": pa.array(["y"]).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string()))}
+    ),
+]
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_a_scan_gives_what_concat_gives(store: ReadingStore, kind: str, cls: type) -> None:
+    refs = put(store, kind, DRIFT)
+    joined = FORMATS[kind].concat([FORMATS[kind].part(ref.get()) for ref in refs], pa.Table)
+    found = FORMATS[kind].scan(refs, cls)
+    if cls is pl.LazyFrame:
+        expected = pl.DataFrame(joined)
+        assert found.collect_schema() == expected.schema
+        assert found.collect().equals(expected)
+    else:
+        assert found.schema.equals(joined.schema)
+        assert found.to_table().to_pydict() == joined.to_pydict()
+
+
+def test_a_relation_gives_them_too(store: ReadingStore, kind: str) -> None:
+    relation = scan(store, kind, duckdb.DuckDBPyRelation, DRIFT)
+    assert relation.project("n, s, later, c").fetchall() == [
+        (1.0, "a", None, None),
+        (2.0, None, None, None),
+        (0.5, "c", [True], None),
+        (None, None, None, "x"),
+        (None, None, None, "y"),
     ]
 
 
-def days(count: int) -> list[dict[str, str]]:
-    return [{"day": f"{number:03}"} for number in range(count)]
-
-
-def rows(scan: Any, *columns: str) -> list[tuple[Any, ...]]:
-    if isinstance(scan, pl.LazyFrame):
-        return scan.select(columns).collect().rows()
-    if isinstance(scan, ds.Dataset):
-        table = scan.to_table(columns=list(columns))
-        return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
-    return scan.project(", ".join(columns)).order("1").fetchall()  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-def test_what_is_lazy(cls: type) -> None:
-    assert is_lazy_type(cls)
-
-
-@pytest.mark.parametrize("cls", [pl.DataFrame, pd.DataFrame, pa.Table, dict, pa.RecordBatchReader])
-def test_what_is_not(cls: type) -> None:
-    assert not is_lazy_type(cls)
-
-
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
-@pytest.mark.parametrize("cls", CLASSES)
-def test_scans_can_be_used_again_and_elsewhere(store: Slow, cls: type, kind: Any) -> None:
-    refs = put(store, pa.table({"n": [1]}), pa.table({"n": [2, 3]}), format_name=kind)
-    scan = scan_objects(kind, refs, cls, days(2))
-    expected = [(1, "000"), (2, "001"), (3, "001")]
-    assert rows(scan, "n", "day") == expected
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.extend(rows(scan, "n", "day")))
-    thread.start()
-    thread.join(20)
-    assert found == expected
-
-
-def test_polars_streams_it(store: Slow) -> None:
-    refs = put(store, *(pa.table({"n": [number]}) for number in range(20)))
-    lazy = scan_objects("parquet", refs, pl.LazyFrame, days(20))
-    total = lazy.filter(pl.col("day") > "010").select(pl.col("n").sum())
-    old = tuple(int(part) for part in pl.__version__.split(".")[:2]) < (1, 23)
-    found: Any = total.collect(streaming=True) if old else total.collect(engine="streaming")
-    assert found.item() == sum(range(11, 20))
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-def test_a_filter_on_the_partition_opens_no_other_object(store: Slow, cls: type) -> None:
-    refs = put(store, *(pa.table({"n": list(range(5))}) for _ in range(30)))
-    scan = scan_objects("parquet", refs, cls, days(30))
-    store.got.clear()
-    if isinstance(scan, pl.LazyFrame):
-        assert scan.filter(pl.col("day") == "007").collect().height == 5
-    elif isinstance(scan, ds.Dataset):
-        assert scan.to_table(filter=ds.field("day") == "007").num_rows == 5
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_filters_on_a_promoted_column(store: ReadingStore, kind: str, cls: type) -> None:
+    found = scan(store, kind, cls, DRIFT)
+    if cls is ds.Dataset:
+        assert found.to_table(filter=ds.field("n") >= 1)["n"].to_pylist() == [1.0, 2.0]
+    elif cls is pl.LazyFrame:
+        assert found.filter(pl.col("n") >= 1).collect()["n"].to_list() == [1.0, 2.0]
     else:
-        assert scan.filter("day = '007'").fetchall()[0][1] == "007"
-    assert set(store.got) == {"d007.parquet"}
+        assert found.filter("n >= 1").project("n").fetchall() == [(1.0,), (2.0,)]
 
 
-def test_small_objects_are_read_ahead() -> None:
-    store = Slow(secrets.token_hex(4))
-    refs = put(store, *(pa.table({"n": [number]}) for number in range(120)))
-    dataset = scan_objects("parquet", refs, ds.Dataset)
-    store.seconds = 0.1
-    begun = time.monotonic()
-    assert dataset.to_table()["n"].to_pylist() == list(range(120))
-    # Arrow alone has four at work: 3 s.
-    assert time.monotonic() - begun < 2
-    assert sorted(set(store.got[-120:])) == sorted(ref.info.key for ref in refs)
-
-
-def test_of_large_objects_only_what_a_query_needs_is_read(
-    store: Slow, monkeypatch: pytest.MonkeyPatch
+def test_a_type_that_arrow_joins_but_cannot_cast(
+    store: ReadingStore, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance = np.random.default_rng(1)
-    wide = pa.table({f"c{number}": pa.array(chance.random(50_000)) for number in range(20)})
-    refs = put(store, wide)
-    monkeypatch.setattr(object_files, "WHOLE_SIZE", 1000)
-    lazy = scan_objects("parquet", refs, pl.LazyFrame)
-    assert store.got == []
-    store.read = 0
-    assert lazy.select("c3").collect().height == 50_000
-    assert 0 < store.read < refs[0].size / 4
-    assert store.got == []
+    wanted = pa.schema([("odd one", pa.list_(pa.int8()))])
+    monkeypatch.setattr(datasets, "unified", lambda *_: wanted)
+    with pytest.raises(DecodeError, match="'odd one'") as caught:
+        scan(store, kind, ds.Dataset, [pa.table({"odd one": [1]})])
+    assert caught.value.uri == store.uri("000")
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_schemas_that_drift_are_joined(store: Slow, cls: type) -> None:
-    refs = put(
-        store, pa.table({"n": pa.array([1], pa.int32())}), pa.table({"n": [2.5], "m": ["x"]})
+@pytest.mark.parametrize("values", [["a", "b"], ["c", "a"]])
+def test_enums(store: ReadingStore, kind: str, values: list[str]) -> None:
+    frames = [
+        pl.DataFrame({"e": pl.Series(v, dtype=pl.Enum(v)), "l": pl.Series([[x] for x in v])})
+        for v in (["a", "b"], values)
+    ]
+    found = scan(store, kind, pl.LazyFrame, frames)
+    assert found.collect()["e"].to_list() == ["a", "b", *values]
+    assert isinstance(found.collect_schema()["e"], pl.Enum) is (values == ["a", "b"])
+    assert found.collect().schema == found.collect_schema()
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_ordered_categories_keep_their_values(store: ReadingStore, kind: str, cls: type) -> None:
+    frames = [
+        pd.DataFrame({"c": pd.Categorical(c, c, ordered=True)}) for c in (["a", "b"], ["c", "a"])
+    ]
+    rows = rows_of(scan(store, kind, cls, frames))
+    assert [row["c"] for row in rows] == ["a", "b", "c", "a"]
+
+
+def test_notes_of_one_object_are_not_those_of_all(store: ReadingStore, kind: str) -> None:
+    frames = [pd.DataFrame({"n": [n]}, index=pd.RangeIndex(5, 6)) for n in (1, 2)]
+    dataset = scan(store, kind, ds.Dataset, frames)
+    assert not dataset.schema.metadata
+    pd.testing.assert_frame_equal(dataset.to_table().to_pandas(), pd.DataFrame({"n": [1, 2]}))
+    named = [pd.DataFrame({"n": [n]}, index=pd.Index([n], name="k")) for n in (1, 2)]
+    dataset = scan(store, kind, ds.Dataset, named)
+    pd.testing.assert_frame_equal(dataset.to_table().to_pandas(), pd.concat(named))
+
+
+# -- requests -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_small_objects_cost_one_request_each(store: ReadingStore, kind: str, cls: type) -> None:
+    tables, columns = days(60)
+    found = scan(store, kind, cls, tables, columns)
+    assert sorted(store.gets) == sorted(f"{i:03}" for i in range(60))
+    assert store.opens == []
+    for _ in range(2):
+        store.gets.clear()
+        assert [row["n"] for row in rows_of(found)] == [n for i in range(60) for n in (i, i)]
+        assert sorted(store.gets) == sorted(f"{i:03}" for i in range(60))
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_many_are_read_at_once_but_not_all(kind: str, cls: type) -> None:
+    store = ReadingStore(delay=0.01)
+    tables, columns = days(200)
+    found = scan(store, kind, cls, tables, columns)
+    assert 8 < store.peak <= 32
+    store.peak = 0
+    started = time.monotonic()
+    assert len(rows_of(found)) == 400
+    # One after another takes two seconds.
+    assert time.monotonic() - started < 1.5
+    assert 8 < store.peak <= 32
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        (ds.field("day") == "007", [7]),
+        (ds.field("day").isin(["003", "031"]), [3, 31]),
+        ((ds.field("day") >= "010") & (ds.field("day") < "020"), range(10, 20)),
+        ((ds.field("day") == "007") & (ds.field("n") > 3), [7]),
+        (ds.field("day") == "none", []),
+    ],
+)
+def test_a_dataset_reads_what_its_filter_leaves(
+    store: ReadingStore, kind: str, expression: Any, wanted: Sequence[int]
+) -> None:
+    dataset = scan(store, kind, ds.Dataset, *days(40))
+    reads: list[Callable[[], int]] = [
+        lambda: dataset.to_table(filter=expression).num_rows,
+        lambda: dataset.count_rows(filter=expression),
+        lambda: sum(b.num_rows for b in dataset.to_batches(filter=expression)),
+        lambda: dataset.scanner(filter=expression).to_reader().read_all().num_rows,
+        lambda: dataset.head(1000, filter=expression).num_rows,
+    ]
+    for read in reads:
+        store.gets.clear()
+        assert read() == 2 * len(wanted)
+        assert set(store.gets) <= {f"{i:03}" for i in wanted}
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        ("day = '007'", [7]),
+        ("day >= '010' AND day < '020'", range(10, 20)),
+        ("day = '007' AND n > 3", [7]),
+    ],
+)
+def test_a_relation_reads_what_its_filter_leaves(
+    store: ReadingStore, kind: str, condition: str, wanted: Sequence[int]
+) -> None:
+    relation = scan(store, kind, duckdb.DuckDBPyRelation, *days(40))
+    store.gets.clear()
+    assert len(relation.filter(condition).fetchall()) == 2 * len(wanted)
+    assert sorted(store.gets) == [f"{i:03}" for i in wanted]
+
+
+def test_scanners_that_arrow_makes_itself_read_little_more(store: ReadingStore, kind: str) -> None:
+    dataset = scan(store, kind, ds.Dataset, *days(100))
+    store.gets.clear()
+    expression = (ds.field("day") >= "010") & (ds.field("day") < "020")
+    reader = ds.Scanner.from_dataset(dataset, filter=expression).to_reader()
+    assert reader.read_all().num_rows == 20
+    time.sleep(0.05)
+    assert set(store.gets) >= {f"{i:03}" for i in range(10, 20)}
+    assert len(store.gets) <= 15
+
+
+def test_a_head_does_not_read_all(store: ReadingStore, kind: str) -> None:
+    tables, columns = days(200)
+    dataset = scan(store, kind, ds.Dataset, tables, columns)
+    frame = FORMATS[kind].scan(
+        [ObjectRef(store.head(f"{i:03}"), store) for i in range(200)], pl.LazyFrame, columns
     )
-    scan = scan_objects("parquet", refs, cls)
-    assert rows(scan, "n", "m") == [(1.0, None), (2.5, "x")]
+    reads: list[Callable[[], int]] = [
+        lambda: dataset.head(2).num_rows,
+        lambda: frame.head(2).collect().height,
+    ]
+    for read in reads:
+        store.gets.clear()
+        assert read() == 2
+        time.sleep(0.1)
+        assert len(store.gets) < 120
 
 
-def test_what_does_not_fit_is_named_at_once(store: Slow) -> None:
-    refs = put(store, pa.table({"n": [1]}), pa.table({"n": ["x"]}))
-    with pytest.raises(DecodeError, match=r"'n'") as caught:
-        scan_objects("parquet", refs, pl.LazyFrame)
-    assert caught.value.uri == refs[1].uri
-    with pytest.raises(DecodeError, match="day"):
-        scan_objects("parquet", put(store, pa.table({"day": ["x"]})), pl.LazyFrame, days(1))
+def test_local_files(kind: str, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for cls in CLASSES:
+        rows = rows_of(scan(store, kind, cls, *days(20)))
+        assert rows == [{"n": i, "day": f"{i:03}"} for i in range(20) for _ in range(2)]
 
 
-def test_what_is_gone_or_changed_is_an_error(store: Slow) -> None:
-    refs = put(store, pa.table({"n": [1]}), pa.table({"n": [2]}))
-    scan = scan_objects("parquet", refs, ds.Dataset)
-    put(store, pa.table({"n": [3]}))
-    with pytest.raises(Exception, match="written again"):
-        scan.to_table()
-    store.delete([refs[1].info.key])
-    with pytest.raises(ObjectNotFoundError):
-        scan_objects("parquet", refs[1:], ds.Dataset)
+# -- large objects --------------------------------------------------------------------------------
+
+NOISE: dict[str, Any] = {f"c{i}": np.random.default_rng(i).random(300_000) for i in range(8)}
+WIDE = pa.table(NOISE | {"n": range(300_000)})
 
 
-def test_datasets_travel(store: Slow) -> None:
-    plain = MemoryStore(store.name)
-    refs = put(plain, pa.table({"n": [1]}), pa.table({"n": [2]}))
-    dataset = pickle.loads(pickle.dumps(scan_objects("parquet", refs, ds.Dataset, days(2))))  # noqa: S301
-    assert rows(dataset, "n", "day") == [(1, "000"), (2, "001")]
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_large_objects_come_whole(store: ReadingStore, kind: str, cls: type) -> None:
+    rows = rows_of(scan(store, kind, cls, *days(12)))
+    assert rows == [{"n": i, "day": f"{i:03}"} for i in range(12) for _ in range(2)]
+    found = scan(store, kind, cls, [WIDE.slice(0, 1000), WIDE.slice(1000, 500)])
+    assert [row["n"] for row in rows_of(found)] == list(range(1500))
+    assert store.opens
 
 
-def test_empty_scans() -> None:
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_only_the_columns_of_a_query_are_read(store: ReadingStore, kind: str, cls: type) -> None:
+    found = scan(store, kind, cls, [WIDE])
+    size = store.head("000").size
+    assert size > object_files.WHOLE_SIZE
+    assert store.ranged < 200_000
+    store.ranged = 0
+    if cls is ds.Dataset:
+        assert found.to_table(columns=["n"]).num_rows == 300_000
+    elif cls is pl.LazyFrame:
+        assert found.select(pl.col("n").sum()).collect().item() == sum(range(300_000))
+    else:
+        assert found.sum("n").fetchall() == [(sum(range(300_000)),)]
+    assert store.gets == []
+    assert store.ranged < size / 4
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_only_row_groups_that_can_match_are_read(store: ReadingStore, cls: type) -> None:
+    found = scan(store, "parquet", cls, [WIDE])
+    size = store.head("000").size
+    store.ranged = 0
+    if cls is ds.Dataset:
+        assert found.to_table(filter=ds.field("n") == 7).num_rows == 1
+    elif cls is pl.LazyFrame:
+        assert found.filter(pl.col("n") == 7).collect().height == 1
+    else:
+        assert len(found.filter("n = 7").fetchall()) == 1
+    assert store.ranged < size * 0.6
+
+
+def test_a_damaged_page_of_a_large_object(store: ReadingStore) -> None:
+    refs = put(store, "parquet", [WIDE])
+    data = bytearray(store.get("000").data)
+    data[len(data) // 2] ^= 1
+    damaged = [ObjectRef(store.put("000", Body.of(bytes(data))), store)]
+    assert refs[0].etag != damaged[0].etag
+    dataset = FORMATS["parquet"].scan(damaged, ds.Dataset)
+    with pytest.raises(OSError, match=r"(?i)crc|checksum"):
+        dataset.to_table()
+
+
+# -- what can go wrong ----------------------------------------------------------------------------
+
+
+def read_with(cls: type, found: Any) -> Any:
+    return found.collect(engine="streaming") if cls is pl.LazyFrame else rows_of(found)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_an_object_that_is_gone_when_it_is_read(
+    kind: str, cls: type, size: str, request: pytest.FixtureRequest
+) -> None:
+    if size == "large":
+        request.getfixturevalue("large")
+    store = ReadingStore()
+    found = scan(store, kind, cls, [WIDE.slice(0, 200)] * 3)
+    store.delete(["001"])
+    with pytest.raises((ObjectNotFoundError, duckdb.Error)) as caught:
+        rows_of(found)
+    assert store.uri("001") in str(caught.value)
+    assert isinstance(caught.value, duckdb.Error) is (cls not in OURS)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("cls", CLASSES, ids=qualified)
+def test_an_object_that_was_written_again(
+    kind: str, cls: type, size: str, request: pytest.FixtureRequest
+) -> None:
+    if size == "large":
+        request.getfixturevalue("large")
+    store = ReadingStore()
+    found = scan(store, kind, cls, [WIDE.slice(0, 200)] * 3)
+    rows_of(found)
+    store.put("001", FORMATS[kind].encode(pa.table({"other": [1]})))
+    with pytest.raises((StoreUnavailableError, duckdb.Error), match="written again") as caught:
+        rows_of(found)
+    assert store.uri("001") in str(caught.value)
+
+
+def test_an_object_that_was_written_again_before_its_schema_was_read(
+    store: ReadingStore, kind: str
+) -> None:
+    refs = put(store, kind, [pa.table({"n": [1]})])
+    put(store, kind, [pa.table({"n": [2]})])
+    with pytest.raises(StoreUnavailableError, match="written again"):
+        FORMATS[kind].scan(refs, ds.Dataset)
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_an_object_that_does_not_verify(
+    store: ReadingStore, kind: str, cls: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scan(store, kind, cls, [pa.table({"n": [i]}) for i in range(3)])
+    key = store.prefix + "001"
+    data, info = store._space.objects[key]
+    monkeypatch.setitem(store._space.objects, key, (data[:-9] + b"x" + data[-8:], info))
+    with pytest.raises(IntegrityError, match=store.uri("001")):
+        rows_of(found)
+
+
+def test_all_schemas_are_tried_before_an_error_is_raised(store: ReadingStore, kind: str) -> None:
+    refs = put(store, kind, [pa.table({"n": [i]}) for i in range(5)])
+    store.delete(["003"])
+    with pytest.raises(ObjectNotFoundError, match=store.uri("003")):
+        FORMATS[kind].scan(refs, ds.Dataset)
+
+
+# -- uses -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_many_threads_at_once(store: ReadingStore, kind: str, cls: type) -> None:
+    found = scan(store, kind, cls, *days(30))
+    expected = rows_of(found)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(rows_of, [found] * 12)) == [expected] * 12
+
+
+def test_two_relations_can_be_joined(kind: str) -> None:
+    left_side = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(20))
+    right_side = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(10))
+    joined: Any = left_side.set_alias("l").join(right_side.set_alias("r"), "day")
+    assert joined.aggregate("count(*)").fetchall() == [(40,)]
+    by_name: Any = duckdb.sql("SELECT count(*) FROM left_side JOIN right_side USING (day)")
+    assert by_name.fetchall() == [(40,)]
+
+
+def test_a_relation_is_read_again_each_time(store: ReadingStore, kind: str) -> None:
+    relation = scan(store, kind, duckdb.DuckDBPyRelation, *days(10))
+    for _ in range(3):
+        assert relation.sum("n").fetchall() == [(90,)]
+
+
+def test_a_dataset_can_be_pickled(kind: str, tmp_path: Path) -> None:
+    dataset = scan(LocalStore(tmp_path), kind, ds.Dataset, *days(10))
+    again = pickle.loads(pickle.dumps(dataset))  # noqa: S301
+    expression = ds.field("day") > "005"
+    assert again.to_table(filter=expression).equals(dataset.to_table(filter=expression))
+    derived = pickle.loads(pickle.dumps(list(dataset.get_fragments())[3]))  # noqa: S301
+    assert derived.to_table(schema=dataset.schema).to_pydict() == {"n": [3, 3], "day": ["003"] * 2}
+
+
+def test_what_else_datasets_do(store: ReadingStore, kind: str) -> None:
+    dataset = scan(store, kind, ds.Dataset, *days(10))
+    few = dataset.filter(ds.field("day") < "003")
+    assert few.to_table()["n"].to_pylist() == [0, 0, 1, 1, 2, 2]
+    assert few.count_rows(filter=ds.field("n") > 0) == 4
+    assert dataset.take([3, 19])["n"].to_pylist() == [1, 9]
+    assert dataset.sort_by([("n", "descending")]).to_table()["n"].to_pylist()[:3] == [9, 9, 8]
+    joined = dataset.join(few, keys="day", join_type="inner", right_suffix="_r").to_table()
+    assert joined.num_rows == 12
+    assert dataset.scanner(columns=["n"]).projected_schema.names == ["n"]
+    narrow = dataset.replace_schema(pa.schema([("n", pa.int64())]))
+    assert narrow.to_table().column_names == ["n"]
+
+
+def test_one_object_twice(store: ReadingStore, kind: str) -> None:
+    refs = put(store, kind, [pa.table({"n": [1]})])
+    dataset = FORMATS[kind].scan(refs * 2, ds.Dataset, [{"d": "a"}, {"d": "b"}])
+    assert dataset.to_table().to_pydict() == {"n": [1, 1], "d": ["a", "b"]}
+    assert dataset.to_table(filter=ds.field("d") == "b").to_pydict() == {"n": [1], "d": ["b"]}
+
+
+def test_nothing_can_be_written_through_it(store: ReadingStore, kind: str) -> None:
+    dataset = scan(store, kind, ds.Dataset, [pa.table({"n": [1]})])
+    files = dataset.filesystem
+    changes: list[Callable[[], Any]] = [
+        lambda: files.delete_file(store.uri("000")),
+        lambda: files.open_output_stream(store.uri("000")),
+        lambda: files.move(store.uri("000"), "other"),
+        lambda: files.create_dir("x"),
+    ]
+    for change in changes:
+        with pytest.raises(OSError, match="cannot be changed"):
+            change()
+    assert files.get_file_info(store.uri("000")).size == store.head("000").size
+    assert files.get_file_info("other").type == pa.fs.FileType.NotFound
+
+
+def test_memory_is_that_of_arrow(store: ReadingStore, kind: str) -> None:
+    found = scan(store, kind, ds.Dataset, [pa.table({"n": [1]})])
+    file = found.filesystem.open_input_file(store.uri("000"))
+    before = pa.total_allocated_bytes()
+    again = found.filesystem.open_input_file(store.uri("000"))
+    assert pa.total_allocated_bytes() == before
+    del file, again
+    large = object_files.RangedFile(store.open("000"))
+    buffer = large.read_buffer(100)
+    assert pa.total_allocated_bytes() >= before + 100
+    assert buffer.size == 100
+    assert large.read(0) == b""
+    assert large.read(-1) == bytes(store.get("000").data)[100:]
+    assert large.read(5) == b""
+
+
+class _Dribble:
+    """A reader that gives less than it is asked for."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return self.file.read(min(size, 7))
+
+
+def test_short_reads_are_completed(store: ReadingStore) -> None:
+    store.put("x", Body.of(bytes(range(100))))
+    file = object_files.RangedFile(_Dribble(store.open("x")))  # type: ignore[arg-type]
+    assert file.read(50) == bytes(range(50))
+    assert file.read_buffer(80).to_pybytes() == bytes(range(50, 100))
+
+
+def test_a_long_scan_holds_few_objects(kind: str) -> None:
+    size = 1_000_000
+    part = pa.table({"n": pa.array(np.random.default_rng(1).integers(0, 2**60, size // 8))})
+    store = ReadingStore()
+    dataset = scan(store, kind, ds.Dataset, [part] * 100)
+    base, most = pa.total_allocated_bytes(), 0
+    for batch in dataset.to_batches():
+        del batch
+        most = max(most, pa.total_allocated_bytes() - base)
+    # 32 fetched ahead, and what Arrow decodes.
+    assert most < 80 * size
+
+
+def test_threads_of_schemas_end(store: ReadingStore, kind: str) -> None:
+    scan(store, kind, ds.Dataset, *days(40))
+    deadline = time.monotonic() + 5
+    while any(t.name.startswith("buckets-schema") for t in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_payloads_are_those_of_the_store(store: ReadingStore) -> None:
+    (ref,) = put(store, "parquet", [pa.table({"n": [1]})])
+    assert isinstance(ref.get(), Payload)
+
+
+def test_scans_of_nothing() -> None:
     assert empty_scan(pl.LazyFrame).collect().shape == (0, 0)
     assert empty_scan(ds.Dataset).count_rows() == 0
-    with pytest.raises(PartitionError, match="no columns"):
+    with pytest.raises(PartitionError, match="no columns") as caught:
         empty_scan(duckdb.DuckDBPyRelation)
-
-
-def test_the_power_is_that_of_the_table_formats() -> None:
-    for name in ("parquet", "arrow"):
-        chosen = get_format(name)
-        assert isinstance(chosen, SupportsLazy)
-        assert chosen.can_scan(pl.LazyFrame)
-        assert not chosen.can_scan(dict)
-    assert not isinstance(get_format("json"), SupportsLazy)
-
-
-LEAVING = """
-import sys, time
-import pyarrow as pa, pyarrow.dataset as ds
-from dagster_buckets import MemoryStore, ObjectRef
-from dagster_buckets.formats.lazy import scan_objects
-from dagster_buckets.plugins import get_format
-class Slow(MemoryStore):
-    def get(self, key):
-        time.sleep(0.002)
-        return super().get(key)
-store, chosen = Slow("leaving"), get_format("parquet")
-refs = [ObjectRef(store.put(f"{n}.parquet", chosen.encode(pa.table({"n": [n]}))), store) for n in range(60)]
-reader = scan_objects("parquet", refs, ds.Dataset).scanner().to_reader()
-print(reader.read_next_batch().num_rows)
-"""
-
-
-def test_a_process_can_end_in_the_middle_of_a_scan() -> None:
-    for _ in range(5):
-        ended = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert (ended.returncode, ended.stdout.strip()) == (0, "1"), ended.stderr
+    assert "Optional[DuckDBPyRelation]" in str(caught.value)

@@ -33,7 +33,7 @@ _COMPARISONS: dict[_Comparison, _Comparison] = {
     operator.ge: operator.le,
 }
 
-#: Those that a NaN never passes in Polars, where it is the greatest number, nor in Arrow.
+#: Those that a NaN does not pass in Polars, where it is the greatest number, nor in Arrow.
 _WITHOUT_NAN: frozenset[_Comparison] = frozenset({operator.eq, operator.lt, operator.le})
 
 
@@ -51,7 +51,8 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
         n_rows: int | None,
         batch_size: int | None,  # noqa: ARG001 - a hint; a row group is a good batch
     ) -> Iterator[pl.DataFrame]:
-        conjuncts = [] if predicate is None else _conjuncts(predicate)
+        # The first rows are counted before any is filtered, so none may be left out then.
+        conjuncts = _conjuncts(predicate) if predicate is not None and n_rows is None else []
         columns = None
         if with_columns is not None:
             used = [] if predicate is None else predicate.meta.root_names()
@@ -140,7 +141,8 @@ def _translated(
     plain = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     number = pa.types.is_floating(kind) and compare in _WITHOUT_NAN
-    if not (plain or text or number) or value.as_py() is None:
+    # Of all values NaN alone differs from itself.
+    if not (plain or text or number) or value.as_py() is None or value.as_py() != value.as_py():
         return None
     try:
         value = value.cast(kind)
