@@ -1,5 +1,6 @@
 """Streams of partitions, written and read in real runs."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -363,3 +364,55 @@ def test_a_stream_outside_of_a_run(memory: MemoryIOManager) -> None:
             partition_key_range=dg.PartitionKeyRange("d", "a"),
         )
         assert [value for _, value in found] == ["d", "c", "b", "a"]
+
+
+# -- a thousand ------------------------------------------------------------------------------------
+
+GRID = dg.MultiPartitionsDefinition(
+    {
+        "a": dg.StaticPartitionsDefinition(["x", "y"]),
+        "b": dg.StaticPartitionsDefinition([f"{number:03}" for number in range(500)]),
+    }
+)
+
+
+@dg.asset(partitions_def=GRID, backfill_policy=SINGLE)
+def cells(context: dg.AssetExecutionContext) -> PartitionStream[str]:
+    return PartitionStream((key, str(key)) for key in context.partition_keys)
+
+
+def test_a_thousand_partitions_in_one_run(
+    memory: MemoryIOManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    ranges = type(GRID).get_partition_keys_in_range
+
+    def counted(*args: Any) -> Any:
+        asked.append(args)
+        return ranges(*args)
+
+    monkeypatch.setattr(type(GRID), "get_partition_keys_in_range", counted)
+    result = run([cells], memory, tags=ranged("x|000", "y|499"))
+    events = {str(event.partition): event.metadata for event in materialized(result)}
+    assert len(events) == len(materialized(result)) == 1000
+    assert {metadata["dagster/uri"] for metadata in events.values()} == {
+        memory.uri_for(cells, key, format="text") for key in GRID.get_partition_keys()
+    }
+    # What lists a thousand keys is not done for each of them.
+    assert len(asked) < 20
+
+
+def test_metadata_without_what_is_dagsters_own(
+    memory: MemoryIOManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = ranged("x|000", "y|003")
+    before = {e.partition: e.metadata for e in materialized(run([cells], memory, tags=tags))}
+    # As in a Dagster that has renamed it.
+    monkeypatch.setitem(sys.modules, "dagster._core.execution.context.metadata_logging", None)
+    after = {e.partition: e.metadata for e in materialized(run([cells], memory, tags=tags))}
+    volatile = "dagster_buckets/etag"
+    assert len(after) == 8
+    for key, metadata in after.items():
+        assert {k: v for k, v in metadata.items() if k != volatile} == {
+            k: v for k, v in before[key].items() if k != volatile
+        }
