@@ -456,13 +456,24 @@ def test_many_threads_at_once(store: ReadingStore, kind: str, cls: type) -> None
         assert list(pool.map(rows_of, [found] * 12)) == [expected] * 12
 
 
-def test_two_relations_can_be_joined(kind: str) -> None:
-    left_side = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(20))
-    right_side = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(10))
-    joined: Any = left_side.set_alias("l").join(right_side.set_alias("r"), "day")
-    assert joined.aggregate("count(*)").fetchall() == [(40,)]
-    by_name: Any = duckdb.sql("SELECT count(*) FROM left_side JOIN right_side USING (day)")
-    assert by_name.fetchall() == [(40,)]
+def test_two_datasets_can_be_joined_in_duckdb(kind: str) -> None:
+    left_side = scan(ReadingStore(), kind, ds.Dataset, *days(20))
+    right_side = scan(ReadingStore(), kind, ds.Dataset, *days(10))
+    assert left_side is not right_side
+    joined: Any = duckdb.sql("SELECT count(*) FROM left_side JOIN right_side USING (day)")
+    assert joined.fetchall() == [(40,)]
+
+
+def test_relations_are_made_and_used_on_many_threads_at_once(kind: str) -> None:
+    def total(_: int) -> Any:
+        relation = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(10))
+        return relation.sum("n").fetchall()
+
+    busy = duckdb.sql("SELECT sum(a.range + b.range) FROM range(3000) a, range(3000) b")
+    with ThreadPoolExecutor(9) as pool:
+        slow = pool.submit(busy.fetchall)
+        assert list(pool.map(total, range(40))) == [[(90,)]] * 40
+        assert len(slow.result()) == 1
 
 
 def test_a_relation_is_read_again_each_time(store: ReadingStore, kind: str) -> None:

@@ -32,8 +32,8 @@ def scan_objects(
         kind: The format of all objects.
         refs: The objects; at least one.
         as_type: ``polars.LazyFrame``, ``pyarrow.dataset.Dataset`` or ``duckdb.DuckDBPyRelation``.
-            A relation belongs to DuckDB's default connection, so that relations can be joined and
-            named in ``duckdb.sql``.
+            A relation has a connection of its own, because a connection refuses a second call
+            while it is busy, and relations are made on many threads.
         columns: Of each object the constant columns to add.
 
     Raises:
@@ -84,7 +84,7 @@ def _to_lazy_frame(dataset: ObjectsDataset) -> Any:
 def _to_relation(dataset: ObjectsDataset) -> Any:
     import duckdb
 
-    return duckdb.from_arrow(dataset)
+    return duckdb.connect().from_arrow(dataset)
 
 
 #: By the package and the name in it, because the modules between them change: DuckDB's relation
