@@ -469,7 +469,7 @@ def test_relations_are_made_and_used_on_many_threads_at_once(kind: str) -> None:
         relation = scan(ReadingStore(), kind, duckdb.DuckDBPyRelation, *days(10))
         return relation.sum("n").fetchall()
 
-    busy = duckdb.sql("SELECT sum(a.range + b.range) FROM range(3000) a, range(3000) b")
+    busy: Any = duckdb.sql("SELECT sum(a.range + b.range) FROM range(3000) a, range(3000) b")
     with ThreadPoolExecutor(9) as pool:
         slow = pool.submit(busy.fetchall)
         assert list(pool.map(total, range(40))) == [[(90,)]] * 40
