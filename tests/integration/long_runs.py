@@ -17,7 +17,7 @@ import numpy as np
 from dagster_buckets import AssetAddress, PartitionStream
 from dagster_buckets_local import LocalIOManager, LocalStore
 
-MANY = [f"{number:04}" for number in range(1600)]
+MANY = [f"{number:04}" for number in range(800)]
 LARGE = [f"{number:03}" for number in range(160)]
 LARGE_BYTES = 6 * 1024 * 1024
 SINGLE = dg.BackfillPolicy.single_run()
