@@ -40,6 +40,8 @@ from tests.lazy_store import ReadingStore
 FORMATS: dict[str, Any] = {"parquet": ParquetFormat(), "arrow": ArrowIPCFormat()}
 CLASSES = scan_classes()
 OURS = [ds.Dataset, pl.LazyFrame]
+#: What an engine makes of an error in our code, with its text; Polars only in its version 1.
+WRAPPED = (duckdb.Error, pl.exceptions.ComputeError)
 
 
 @pytest.fixture(params=FORMATS)
@@ -395,10 +397,11 @@ def test_an_object_that_is_gone_when_it_is_read(
     store = ReadingStore()
     found = scan(store, kind, cls, [WIDE.slice(0, 200)] * 3)
     store.delete(["001"])
-    with pytest.raises((ObjectNotFoundError, duckdb.Error)) as caught:
+    with pytest.raises((ObjectNotFoundError, *WRAPPED)) as caught:
         rows_of(found)
     assert store.uri("001") in str(caught.value)
-    assert isinstance(caught.value, duckdb.Error) is (cls not in OURS)
+    if cls is ds.Dataset:
+        assert isinstance(caught.value, ObjectNotFoundError)
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
@@ -412,7 +415,7 @@ def test_an_object_that_was_written_again(
     found = scan(store, kind, cls, [WIDE.slice(0, 200)] * 3)
     rows_of(found)
     store.put("001", FORMATS[kind].encode(pa.table({"other": [1]})))
-    with pytest.raises((StoreUnavailableError, duckdb.Error), match="written again") as caught:
+    with pytest.raises((StoreUnavailableError, *WRAPPED), match="written again") as caught:
         rows_of(found)
     assert store.uri("001") in str(caught.value)
 
@@ -434,7 +437,7 @@ def test_an_object_that_does_not_verify(
     key = store.prefix + "001"
     data, info = store._space.objects[key]
     monkeypatch.setitem(store._space.objects, key, (data[:-9] + b"x" + data[-8:], info))
-    with pytest.raises(IntegrityError, match=store.uri("001")):
+    with pytest.raises((IntegrityError, *WRAPPED), match=store.uri("001")):
         rows_of(found)
 
 
