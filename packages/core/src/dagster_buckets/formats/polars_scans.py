@@ -53,15 +53,12 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         # The first rows are counted before any is filtered, so none may be left out then.
         conjuncts = _conjuncts(predicate) if predicate is not None and n_rows is None else []
-        columns = None
-        if with_columns is not None:
-            used = [] if predicate is None else predicate.meta.root_names()
-            columns = list(dict.fromkeys([*with_columns, *used]))
         left = ObjectsDataset(objects.at(_left(objects, conjuncts)), dataset.schema)
         # Polars 1 needs a frame, if only for the columns.
-        yield _chosen(pl.DataFrame(left.schema.empty_table()), with_columns)
+        empty = dataset.schema.empty_table()
+        yield pl.DataFrame(empty if with_columns is None else empty.select(with_columns))
         remaining = n_rows
-        scanner = left.scanner(columns=columns, filter=_filter(dataset.schema, conjuncts))
+        scanner = left.scanner(columns=with_columns, filter=_filter(dataset.schema, conjuncts))
         for batch in scanner.to_batches():
             frame = pl.DataFrame(pa.Table.from_batches([batch]))
             if remaining is not None:
@@ -70,17 +67,13 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
             if predicate is not None:
                 frame = frame.filter(predicate)
             if frame.height:
-                yield _chosen(frame, with_columns)
+                yield frame
             if remaining == 0:
                 return
 
     objects = dataset.objects
     schema = pl.DataFrame(dataset.schema.empty_table()).schema
     return register_io_source(read, schema=schema)
-
-
-def _chosen(frame: pl.DataFrame, columns: list[str] | None) -> pl.DataFrame:
-    return frame if columns is None else frame.select(columns)
 
 
 def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:

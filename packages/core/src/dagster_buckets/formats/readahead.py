@@ -91,22 +91,18 @@ class Readahead(Generic[T]):
         for old in self._taken[:-_IN_WORK]:
             self._drop(old)
 
-    def _advanced(self, position: int) -> _Run | None:
-        """The run that goes on with this position; ``None`` for one that was opened again."""
+    def _advanced(self, position: int) -> _Run:
+        """The run that goes on, or begins, with this position."""
         self._turn += 1
         self._runs = [run for run in self._runs if self._turn - run.turn <= _PATIENCE]
         run = next((run for run in self._runs if run.stop == position), None)
         if run is None:
-            if any(run.stop - _IN_WORK <= position < run.stop for run in self._runs):
-                return None
             run = _Run(position, position, self._turn)
             self._runs.append(run)
         run.stop, run.turn = position + 1, self._turn
         return run
 
-    def _ahead_of(self, run: _Run | None) -> list[int]:
-        if run is None:
-            return []
+    def _ahead_of(self, run: _Run) -> list[int]:
         length = run.stop - run.start
         count = min(MAX_OBJECTS, length if self._complete else length // 2)
         positions = range(run.stop, min(run.stop + count, len(self._sizes)))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import pytest
 
@@ -32,21 +32,46 @@ _CLASSES = {
 
 
 class CountingStore(MemoryStore):
-    """A memory store that notes the key of every object that is read."""
+    """A memory store that notes the key of every object that is read, and how much of it."""
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name or uuid.uuid4().hex)
         self.read: list[str] = []
+        self.bytes = 0
 
     def get(self, key: str) -> Payload:
         """As of any store."""
         self.read.append(key)
+        self.bytes += self.head(key).size
         return super().get(key)
 
     def open(self, key: str) -> Any:
         """As of any store."""
         self.read.append(key)
-        return super().open(key)
+        return _CountedFile(self, super().open(key))
+
+
+class _CountedFile:
+    """A file of a store that notes what is read."""
+
+    def __init__(self, store: CountingStore, file: BinaryIO) -> None:
+        self._store = store
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        data = self._file.read(size)
+        self._store.bytes += len(data)
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def scan_classes() -> list[type]:
@@ -121,11 +146,12 @@ class ScanPromises:
         noise = pa.table({"n": list(range(200_000))})
         for cls in _classes_of(format):
             scan = _scan(format, cls, [noise, noise], store=store)
-            # A schema is near one end of the file: opened, not fetched.
             assert sorted(store.read) == ["0", "1"]
+            assert 0 < store.bytes < store.head("0").size
             assert len(rows_of(scan)) == 400_000
-            assert len(store.read) > 2
+            assert store.bytes > 2 * store.head("0").size
             store.read.clear()
+            store.bytes = 0
 
     def test_scan_does_not_read_what_a_filter_on_constants_leaves_out(self, format: Format) -> None:
         import pyarrow as pa
