@@ -42,10 +42,15 @@ class ReadingStore(MemoryStore):
         with self.request():
             return super().get(key)
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
+        self.gets.append(key)
+        with self.request():
+            return super().peek(key, size)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         self.opens.append(key)
         with self.request():
-            return cast("BinaryIO", _File(self, super().open(key)))
+            return cast("BinaryIO", _File(self, super().open(key, version)))
 
     def head(self, key: str) -> ObjectInfo:
         with self.request():

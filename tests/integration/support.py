@@ -225,9 +225,13 @@ class CountingStore:
         self._calls.made.append(("get", key))
         return self._inner.get(key)
 
-    def open(self, key: str) -> Any:
+    def peek(self, key: str, size: int) -> Payload:
+        self._calls.made.append(("peek", key))
+        return self._inner.peek(key, size)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> Any:
         self._calls.made.append(("open", key))
-        return self._inner.open(key)
+        return self._inner.open(key, version)
 
     def head(self, key: str) -> ObjectInfo:
         self._calls.made.append(("head", key))

@@ -59,15 +59,15 @@ class ObjectRef:
         return self.info.modified
 
     def open(self) -> BinaryIO:
-        """A seekable reader that fetches only what is read, always of one version.
+        """A seekable reader that fetches only what is read, always of this version.
 
-        That is the version of now, which :attr:`etag` may not describe any more. The bytes are
-        not verified: use it for formats with checksums of their own.
+        The bytes are not verified: use it for formats with checksums of their own.
 
         Raises:
-            ObjectNotFoundError: The object was deleted.
+            ObjectNotFoundError: The object was deleted; also raised by the reader.
+            StoreUnavailableError: It was written again; also raised by the reader.
         """
-        return self.store.open(self.info.key)
+        return self.store.open(self.info.key, self.info)
 
     def get(self) -> Payload:
         """All bytes, verified, and what the store says of the version that they come from.

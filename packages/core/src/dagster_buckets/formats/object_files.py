@@ -9,12 +9,12 @@ from typing import Any, BinaryIO, NoReturn, cast
 import pyarrow as pa
 import pyarrow.fs
 
-from dagster_buckets.errors import StoreUnavailableError
 from dagster_buckets.formats import leaving
 from dagster_buckets.formats.frames import arrow_buffer
 from dagster_buckets.formats.readahead import Readahead
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.base import changed
 
 __all__ = ["WHOLE_SIZE", "ObjectFiles", "RangedFile", "check_version", "open_ranges", "paths_of"]
 
@@ -73,7 +73,6 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         with leaving.called():
             if ref.size <= WHOLE_SIZE:
                 return pa.BufferReader(self._ahead.take(position))
-            check_version(ref, ref.store.head(ref.info.key))
             return open_ranges(ref)
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
@@ -184,6 +183,4 @@ def check_version(ref: ObjectRef, info: ObjectInfo) -> None:
         StoreUnavailableError: It was written again.
     """
     if ref.etag and info.etag and ref.etag != info.etag:
-        msg = f"{ref.uri} was written again since it was loaded"
-        hint = "load the input again, or run the step again"
-        raise StoreUnavailableError(msg, uri=ref.uri, hint=hint)
+        raise changed(ref.uri)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
-from dagster_buckets.errors import InvalidKeyError
+from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 
-__all__ = ["KEY_LIMIT", "ObjectStore", "check_key", "check_prefix"]
+__all__ = ["KEY_LIMIT", "ObjectStore", "changed", "check_key", "check_prefix"]
 
 #: The longest key, with its prefix, that S3 and GCS take, in bytes of UTF-8.
 KEY_LIMIT = 1024
@@ -78,13 +78,37 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
+        """The first ``size`` bytes of an object, and what is known of all of it; one request.
+
+        An object that has no more bytes than that is read in full and verified, as by
+        :meth:`get`. Of a larger one ``data`` is only the start of what ``info`` describes, and
+        not verified.
+
+        Args:
+            key: Relative to the store's prefix.
+            size: Bytes; at least one, at most what one request carries (16 MiB).
+
+        Raises:
+            ObjectNotFoundError: There is none.
+            IntegrityError: The object was read in full and did not verify, twice.
+        """
+        ...
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """A seekable reader that fetches only what is read, always of one version.
 
         Nothing is verified here: use it for formats with checksums of their own.
 
+        Args:
+            key: Relative to the store's prefix.
+            version: Read this version, as another method described it; no request is made before
+                the first read. The default reads the version that is there now.
+
         Raises:
             ObjectNotFoundError: There is none.
+            StoreUnavailableError: Another version than the one to read is in place; also raised by
+                the reader.
         """
         ...
 
@@ -112,6 +136,12 @@ class ObjectStore(Protocol):
     def uri(self, key: str) -> str:
         """The absolute URI of a key, as other tools understand it (``s3://…``, ``gs://…``)."""
         ...
+
+
+def changed(uri: str) -> StoreUnavailableError:
+    """The error for an object that is not the version any more that a reader wants."""
+    msg = f"{uri} was written again while it was being read"
+    return StoreUnavailableError(msg, uri=uri, hint="load the input again, or run the step again")
 
 
 def check_key(key: str, *, prefix: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from dagster_buckets.errors import ObjectExistsError, ObjectNotFoundError
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
-from dagster_buckets.stores.base import check_key, check_prefix
+from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 __all__ = ["MemoryStore"]
 
@@ -103,9 +103,17 @@ class MemoryStore:
         data, info = self._find(key)
         return Payload(data, info).verify()
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        return io.BytesIO(self._find(key)[0])
+        data, info = self._find(key)
+        return Payload(data, info).verify() if info.size <= size else Payload(data[:size], info)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        data, info = self._find(key)
+        if version is not None and version.etag != info.etag:
+            raise changed(info.uri)
+        return io.BytesIO(data)
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

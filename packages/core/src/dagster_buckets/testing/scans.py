@@ -15,7 +15,7 @@ import pytest
 
 from dagster_buckets.errors import DecodeError, ObjectNotFoundError
 from dagster_buckets.formats.base import Format, SupportsLazy
-from dagster_buckets.objects import Body, Payload
+from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.memory import MemoryStore
 
@@ -45,10 +45,16 @@ class CountingStore(MemoryStore):
         self.bytes += self.head(key).size
         return super().get(key)
 
-    def open(self, key: str) -> Any:
+    def peek(self, key: str, size: int) -> Payload:
         """As of any store."""
         self.read.append(key)
-        return _CountedFile(self, super().open(key))
+        self.bytes += min(size, self.head(key).size)
+        return super().peek(key, size)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> Any:
+        """As of any store."""
+        self.read.append(key)
+        return _CountedFile(self, super().open(key, version))
 
 
 class _CountedFile:
