@@ -44,7 +44,7 @@ def _of_asset(values: ValueStore, path: tuple[str, ...]) -> Iterator[StoredObjec
         yield StoredObject(
             asset="/".join(path),
             partition=", ".join(f"{name}={value}" for name, value in address.partition),
-            format=found.name if found else extension,
+            format=found[0].name if found else extension,
             size=info.size,
             uri=info.uri,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dagster_buckets import ConfigurationError, Header, MemoryStore, ValueStore, __version__
 from dagster_buckets.address import Address, AssetAddress, label_of
+from dagster_buckets.choosing import Formats
 from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.plugins import get_layout
 from dagster_buckets.testing.formats import assert_same
@@ -77,7 +78,7 @@ def test_values(version: str, name: str, entry: dict[str, Any], tmp_path: Path) 
     stores = (Recorded(entry["attributes"]), LocalStore(tmp_path))
     for store in stores:
         store.put(entry["key"], Body.of(data))
-        values = ValueStore(store, get_layout("hive"))
+        values = ValueStore(store, get_layout("hive"), formats=Formats(allow_pickle=True))
         assert_same(values.read(address), expected)
         assert_same(values.read(address, format_name=format_name), expected)
 

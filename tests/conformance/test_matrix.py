@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dagster_buckets.address import Address, AssetAddress, OpAddress
+from dagster_buckets.choosing import Formats
 from dagster_buckets.errors import ObjectNotFoundError
 from dagster_buckets.layouts import Layout
 from dagster_buckets.plugins import get_layout, get_store_class, names
@@ -69,7 +70,11 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 @pytest.fixture
 def values(uri: str, layout: Layout) -> ValueStore:
     store_class = get_store_class(uri.partition(":")[0])
-    return ValueStore(store_class.from_uri(uri), layout)  # type: ignore[attr-defined]
+    return ValueStore(
+        store_class.from_uri(uri),  # type: ignore[attr-defined]
+        layout,
+        formats=Formats(allow_pickle=True),
+    )
 
 
 @pytest.mark.parametrize("kind", ADDRESSES)

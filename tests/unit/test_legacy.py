@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 from dagster_buckets.address import Address, AssetAddress, OpAddress
+from dagster_buckets.choosing import Formats
 from dagster_buckets.errors import ConfigurationError, InvalidKeyError, ObjectNotFoundError
 from dagster_buckets.layouts import HiveLayout, LayoutSpec, LegacyLayout
 from dagster_buckets.layouts.legacy import Dialect
@@ -316,7 +317,7 @@ def store() -> Recorder:
 
 @pytest.fixture
 def values(store: Recorder) -> ValueStore:
-    return ValueStore(store, LegacyLayout("s3"))
+    return ValueStore(store, LegacyLayout("s3"), formats=Formats(allow_pickle=True))
 
 
 #: An address and a format whose key is that of another address, perhaps in another format.

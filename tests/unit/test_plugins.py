@@ -23,7 +23,14 @@ from dagster_buckets.errors import (
 )
 from dagster_buckets.plugins import check_name, format_for_type, get_format, get_layout, names
 
-CACHED = ("_registry", "get_format", "get_layout", "get_store_class", "format_for_type")
+CACHED = (
+    "_registry",
+    "get_format",
+    "get_layout",
+    "get_store_class",
+    "format_for_type",
+    "format_by_extension",
+)
 
 
 @dataclass
@@ -108,7 +115,7 @@ def test_a_plugin_is_found_by_existing(install: Install) -> None:
     install("fake", FakeFormat)
     assert "fake" in names("formats")
     assert get_format("fake").extension == "fake"
-    assert plugins.format_by_extension("fake") is get_format("fake")
+    assert plugins.format_by_extension("fake") == (get_format("fake"), None)
     assert plugins.format_by_extension("fak") is None
 
 

@@ -224,7 +224,7 @@ def test_none_is_a_value_where_the_format_has_one(
 ) -> None:
     stored = values.write(A, None, format_name=name)
     assert bytes(store.get(stored.info.key).data) != MARK
-    assert values.read(A) is None
+    assert values.read(A, format_name=name) is None
 
 
 @pytest.mark.parametrize("value", [MARK, bytearray(MARK), MARK.decode()], ids=["b", "ba", "s"])

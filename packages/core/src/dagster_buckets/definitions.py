@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import dagster as dg
 
 from dagster_buckets.address import Address, AssetAddress
+from dagster_buckets.choosing import COMPRESSION
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
-from dagster_buckets.plugins import format_by_extension
+from dagster_buckets.plugins import all_options, format_by_extension, option_owners
 from dagster_buckets.requests import Options
 
 __all__ = [
@@ -141,7 +142,7 @@ def location_of(address: Address, extension: str) -> AssetLocation | None:
     if len(found) == 1:
         key = next(iter(found.values()))
     known = format_by_extension(extension)
-    return AssetLocation(dg.AssetKey(list(address.path)), key, known.name if known else None)
+    return AssetLocation(dg.AssetKey(list(address.path)), key, known[0].name if known else None)
 
 
 def options_of(*sources: Mapping[str, Any] | None) -> Options:
@@ -158,17 +159,23 @@ def options_of(*sources: Mapping[str, Any] | None) -> Options:
                 merged[name.removeprefix(_NAMESPACE)] = plain
             elif name == "allow_missing_partitions" and value is True:
                 merged.setdefault("on_missing", "skip")
-    unknown = sorted(set(merged) - set(_KNOWN))
+            elif name == "columns" and isinstance(value, list):
+                # As dagster-polars spells it, which may also mean something else elsewhere.
+                merged.setdefault("columns", value)
+    own = {name: value for name, value in merged.items() if name in _KNOWN}
+    for_formats = {name: value for name, value in merged.items() if name not in _KNOWN}
+    unknown = [n for n in sorted(for_formats) if n != COMPRESSION and not option_owners(n)]
     if unknown:
-        known = ", ".join(_NAMESPACE + name for name in _KNOWN)
+        known = sorted({*_KNOWN, COMPRESSION, *all_options()})
         msg = f"unknown metadata {', '.join(_NAMESPACE + name for name in unknown)}"
-        raise ConfigurationError(msg, hint=f"these are known: {known}")
-    for name, value in merged.items():
+        spelled = ", ".join(_NAMESPACE + name for name in known)
+        raise ConfigurationError(msg, hint=f"these are known: {spelled}")
+    for name, value in own.items():
         rule = _KNOWN[name]
         if not isinstance(value, rule.types) or (rule.choices and value not in rule.choices):
             msg = f"the metadata {_NAMESPACE}{name} must be {rule.spelled}, not {value!r}"
             raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
-    return Options(**merged)
+    return Options(**own, format_options=for_formats)
 
 
 def _one_spec(asset: dg.AssetSpec | dg.AssetsDefinition) -> dg.AssetSpec:

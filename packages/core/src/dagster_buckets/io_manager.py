@@ -11,6 +11,7 @@ import dagster as dg
 from dagster import InputContext, OutputContext
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from dagster_buckets.choosing import AUTO, Formats, first_named
 from dagster_buckets.contexts import load_request, write_request
 from dagster_buckets.definitions import (
     AssetLike,
@@ -20,12 +21,13 @@ from dagster_buckets.definitions import (
     location_of,
     settings_of,
 )
+from dagster_buckets.formats.limits import Limit
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, describe_load
 from dagster_buckets.plugins import check_name, get_layout
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
-from dagster_buckets.values import AUTO, ValueStore, first_named, scheme_of
+from dagster_buckets.values import ValueStore, scheme_of
 from dagster_buckets.writing import write
 
 __all__ = ["BucketIOManager", "MemoryIOManager"]
@@ -47,6 +49,11 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         on_missing: What a load does about a value that was never stored: raise (``error``), leave
             it out (``skip``) or give ``None`` (``none``).
         max_concurrency: How many objects are read or written at once.
+        format_options: Options of formats, ``{"parquet": {"row_group_size": 50_000}}``.
+        allow_pickle: Whether ``format="auto"`` writes as a pickle what no other format can hold,
+            and reads pickles that a listing finds. Who can write the bucket then runs code.
+        max_decoded_bytes: What one value may have in memory; no bound by default.
+        max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +72,20 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         default=32, ge=1, description="How many objects are read or written at once."
     )
 
+    format_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Options of formats: {format: {option: value}}."
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Whether 'auto' may write and read pickles, which run code of whoever wrote.",
+    )
+    max_decoded_bytes: Optional[int] = Field(  # noqa: UP045
+        default=None, ge=1, description="What one value may have in memory, in bytes."
+    )
+    max_expansion: float = Field(
+        default=100.0, ge=1, description="How many times its bytes a value over 1 GiB may become."
+    )
+
     _lock: Lock = PrivateAttr(default_factory=Lock)
     _values: Optional[ValueStore] = PrivateAttr(default=None)  # noqa: UP045
 
@@ -74,6 +95,18 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         # Of an EnvVar only its name is known now: it is checked when the store is made.
         if isinstance(value, str) and not isinstance(value, dg.EnvVar):
             _check_setting(info.field_name, value)
+        return value
+
+    @field_validator("format_options")
+    @classmethod
+    def _check_options_early(cls, value: Any) -> Any:
+        # An EnvVar is checked when the store is made, as above.
+        Formats(
+            {
+                name: {k: v for k, v in options.items() if not isinstance(v, dg.EnvVar)}
+                for name, options in value.items()
+            }
+        ).check()
         return value
 
     @abstractmethod
@@ -89,7 +122,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
                     _check_setting(name, getattr(self, name))
                 store = self.make_store()
                 layout = get_layout(self.layout, scheme=scheme_of(store))
-                self._values = ValueStore(store, layout, self.max_concurrency)
+                limit = Limit(self.max_decoded_bytes, self.max_expansion)
+                formats = Formats(self.format_options, allow_pickle=self.allow_pickle, limit=limit)
+                formats.check()
+                self._values = ValueStore(store, layout, self.max_concurrency, formats=formats)
             return self._values
 
     def uri_for(
@@ -123,7 +159,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             'memory://lake/prod/sales/orders/partition=2024-01-31/data.parquet'
         """
         address, options = address_of(asset_key, partition_key)
-        values = self.values.laid_out(options.layout, address.path)
+        values = self.values.laid_out(options.layout, address.path).having(options.format_options)
         return values.uri(address, format_name=first_named(format, options.format, self.format))
 
     def parse_uri(self, uri: str, *, asset: AssetLike | None = None) -> AssetLocation | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagster_buckets.address import asset_of, path_of
+from dagster_buckets.choosing import first_named
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.batches import stream_batches
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
@@ -17,7 +18,7 @@ from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, judge_single, read_annotation
 from dagster_buckets.streams import PartitionStream
 from dagster_buckets.transfer import Outcome, Progress, failure, run_all, run_each
-from dagster_buckets.values import OnMissing, ValueStore, first_named
+from dagster_buckets.values import OnMissing, ValueStore
 
 __all__ = ["Loaded", "load"]
 
@@ -83,6 +84,7 @@ def load(
             msg = "a PartitionStream reads partitions, and what the input reads has none"
             raise PartitionError(msg, hint="annotate the input with the class of its value")
     values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
+    values = values.having(request.options.format_options)
     name = first_named(request.options.format, default_format)
     on_missing = request.options.on_missing or default_on_missing
     streams = shape.kind == "stream" or _chains(request, shape)

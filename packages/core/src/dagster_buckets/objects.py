@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import TypeAlias
+from urllib.parse import quote, unquote
 
 import xxhash
 
 from dagster_buckets.errors import IntegrityError
 
-__all__ = ["Body", "Buffer", "Header", "ObjectInfo", "Payload", "digest_of"]
+__all__ = [
+    "Body",
+    "Buffer",
+    "Column",
+    "Description",
+    "Header",
+    "ObjectInfo",
+    "Payload",
+    "digest_of",
+]
 
 #: Anything with the buffer protocol that holds bytes in one contiguous run.
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -33,6 +44,28 @@ def digest_of(buffers: Iterable[Buffer]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table, its type spelled as Arrow spells it."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What can be said of an object without decoding its values.
+
+    Attributes:
+        rows: How many rows it has; ``None`` where the format has none.
+        columns: Its columns in order; ``None`` where the format has none.
+    """
+
+    rows: int | None = None
+    columns: tuple[Column, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What is written about an object, beside its bytes and together with them.
 
@@ -45,6 +78,7 @@ class Header:
         digest: See :func:`digest_of`; ``None`` where the value was streamed.
         write_id: Unique to each call of ``put``, so that a writer whose answer got lost can
             recognise its own object.
+        filename: What the file was called that was stored, without its folders.
     """
 
     format: str | None = None
@@ -52,6 +86,7 @@ class Header:
     size: int | None = None
     digest: str | None = None
     write_id: str | None = None
+    filename: str | None = None
 
     def to_attributes(self) -> dict[str, str]:
         """As user metadata: lower-case names, ASCII values, well under S3's 2 KB."""
@@ -61,6 +96,7 @@ class Header:
             "size": None if self.size is None else str(self.size),
             "digest": self.digest,
             "write-id": self.write_id,
+            "filename": None if self.filename is None else quote(self.filename, safe=" "),
         }
         return {_ATTRIBUTE_PREFIX + k: v for k, v in known.items() if v is not None}
 
@@ -75,13 +111,14 @@ class Header:
         }
         if not own:
             return None
-        size = own.get("size")
+        size, filename = own.get("size"), own.get("filename")
         return cls(
             format=own.get("format"),
             address=own.get("address"),
             size=int(size) if size is not None and size.isdigit() else None,
             digest=own.get("digest"),
             write_id=own.get("write-id"),
+            filename=None if filename is None else unquote(filename),
         )
 
 
@@ -114,14 +151,36 @@ class Body:
     Args:
         buffers: The bytes in order. A list or tuple can be read again; an iterator only once, and
             the buffers it yields must not change afterwards (obstore keeps references to them).
+        description: Says what is in it; called once all buffers were read.
+        filename: What the file is called that it holds.
     """
 
     buffers: tuple[Buffer, ...] | Iterator[Buffer]
+    description: Callable[[], Description] | None = None
+    filename: str | None = None
 
     @classmethod
-    def of(cls, *buffers: Buffer) -> Body:
+    def of(cls, *buffers: Buffer, description: Callable[[], Description] | None = None) -> Body:
         """A body that is in memory already and can be sent again."""
-        return cls(buffers)
+        return cls(buffers, description)
+
+    def settled(self, limit: int) -> Body:
+        """The same body, held in memory if its stream ends within so many bytes.
+
+        It can then be written by one request, with its digest, and sent again. What the stream
+        raises until there is raised here.
+        """
+        if self.held is not None:
+            return self
+        stream = iter(self.buffers)
+        start: list[Buffer] = []
+        left = limit
+        for buffer in stream:
+            start.append(buffer)
+            left -= memoryview(buffer).nbytes
+            if left < 0:
+                return replace(self, buffers=chain(start, stream))
+        return replace(self, buffers=(b"".join(start),))
 
     @property
     def held(self) -> tuple[Buffer, ...] | None:
@@ -143,7 +202,7 @@ class Body:
 
     def seal(self, header: Header | None = None) -> Header:
         """The header with this body's size and digest (where known) and a new write id."""
-        sealed = replace(header or Header(), write_id=uuid.uuid4().hex)
+        sealed = replace(header or Header(), write_id=uuid.uuid4().hex, filename=self.filename)
         if self.held is None:
             return sealed
         return replace(sealed, size=self.size, digest=digest_of(self.held))

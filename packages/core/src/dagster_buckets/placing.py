@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dagster_buckets.address import Address, asset_of, label_of, path_of
+from dagster_buckets.choosing import Formats
 from dagster_buckets.errors import (
     ConfigurationError,
     InvalidKeyError,
@@ -16,7 +17,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.formats.base import Format
 from dagster_buckets.layouts.base import Layout, SupportsOldStems
 from dagster_buckets.objects import ObjectInfo
-from dagster_buckets.plugins import format_by_extension, get_format, names
+from dagster_buckets.plugins import format_by_extension, names
 from dagster_buckets.stores.base import ObjectStore
 
 __all__ = ["Located", "Places"]
@@ -47,11 +48,13 @@ class Places:
         store: Where the objects are.
         layout: Under which keys.
         general: The layout of everything else in this store, where ``layout`` is for one asset.
+        formats: How the formats are set.
     """
 
     store: ObjectStore
     layout: Layout
     general: Layout | None = None
+    formats: Formats = field(default_factory=Formats)
 
     def at(self, address: Address, chosen: Format) -> Located:
         """Where a value in this format lies, if it is there. No request.
@@ -191,11 +194,11 @@ class Places:
             return Located(address, info.key, self._format_of(extension, info))
 
     def _format_of(self, extension: str, info: ObjectInfo) -> Format:
-        chosen = format_by_extension(extension)
+        chosen = self.formats.found(extension)
         if chosen is None and not extension:
             header = self.store.head(info.key).header
             if header and header.format:
-                return get_format(header.format)
+                return self.formats.trusted(self.formats.named(header.format))
             msg = f"neither the key of {info.uri} nor what is kept beside it tells its format"
             hint = "name it in the metadata dagster_buckets/format, or end the template in .{ext}"
             raise ConfigurationError(msg, hint=hint)

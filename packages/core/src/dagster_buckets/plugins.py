@@ -20,18 +20,23 @@ from dagster_buckets.errors import (
     UnsupportedTypeError,
 )
 from dagster_buckets.formats.base import Format
+from dagster_buckets.formats.compression import SUFFIXES, Codec
 from dagster_buckets.formats.frames import qualified
+from dagster_buckets.formats.options import option_names
 from dagster_buckets.layouts.base import Layout, LayoutSpec, SupportsSpec
 
 __all__ = [
     "Kind",
+    "all_options",
     "check_name",
     "format_by_extension",
+    "format_class",
     "format_for_type",
     "get_format",
     "get_layout",
     "get_store_class",
     "names",
+    "option_owners",
     "refuse_type",
 ]
 
@@ -105,9 +110,14 @@ def check_name(kind: Kind, name: str) -> None:
     _registry(kind).check(name)
 
 
+def format_class(name: str) -> Any:
+    """What makes the format of this name: a class or a function; raises as :func:`get_format`."""
+    return _registry("formats").load(name)
+
+
 @cache
 def get_format(name: str) -> Format:
-    """The format of this name.
+    """The format of this name, with the default of every option.
 
     Raises:
         UnknownPluginError, PluginConflictError: See :func:`check_name`.
@@ -150,9 +160,28 @@ def get_store_class(name: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", _registry("stores").load(name))
 
 
-def format_by_extension(extension: str) -> Format | None:
-    """The format whose objects end like this; ``None`` if no installed one does."""
-    return next((f for f in _formats() if f.extension == extension), None)
+@cache
+def format_by_extension(extension: str) -> tuple[Format, Codec | None] | None:
+    """The format whose objects end like this, and how they are compressed as a whole.
+
+    ``None`` if no installed one does.
+    """
+    for codec, suffix in (*SUFFIXES.items(), (None, "")):
+        inner = extension.removesuffix(f".{suffix}") if suffix else extension
+        found = next((f for f in _formats() if f.extension == inner), None)
+        if found is not None and (codec is None or inner != extension):
+            return found, codec
+    return None
+
+
+def all_options() -> set[str]:
+    """The options that any installed format has."""
+    return {option for f in _formats() for option in option_names(type(f))}
+
+
+def option_owners(option: str) -> list[str]:
+    """The names of the formats that have an option of this name."""
+    return [f.name for f in _formats() if option in option_names(type(f))]
 
 
 @cache

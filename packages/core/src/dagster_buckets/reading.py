@@ -8,8 +8,14 @@ from typing import Any
 
 from dagster_buckets.address import AssetAddress, asset_of
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
-from dagster_buckets.formats.base import Part, SupportsConcat, SupportsLazy
-from dagster_buckets.objects import Payload
+from dagster_buckets.formats.base import (
+    Format,
+    Part,
+    SupportsConcat,
+    SupportsLazy,
+    SupportsStreaming,
+)
+from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.references import ObjectRef
 
@@ -28,7 +34,7 @@ class Piece:
         size: The bytes that were transferred.
         payload: Its bytes.
         part: What it adds to the value of many.
-        ref: What there is to know of it without reading it.
+        ref: What there is to know of it without reading it, or before.
     """
 
     located: Located
@@ -89,9 +95,14 @@ class Reader:
                 return piece.ref
             if piece.holds_none:
                 return None
-            if piece.payload is None or self._dimensions(piece):
+            chosen = piece.located.format
+            if (piece.ref and self._scans(chosen)) or self._dimensions(piece):
                 return self._together([piece])
-            return piece.located.format.decode(piece.payload, self.as_type)
+            if piece.ref and isinstance(chosen, SupportsStreaming):
+                return chosen.stream(piece.ref, self.as_type)
+            if piece.payload is None:  # pragma: no cover - one of the three is there
+                raise self.places.nothing_stored(piece.located.address, piece.located)
+            return chosen.decode(piece.payload, self.as_type)
 
     def check_joined(self, located: Sequence[Located]) -> None:
         """Refuse what cannot become one value, before anything is read.
@@ -137,23 +148,38 @@ class Reader:
         return dict(address.partition)
 
     def _piece(self, located: Located) -> Piece:
-        refers = self.as_type is ObjectRef or self._scans(located.format)
         store = self.places.store
         with concerning(str(located.address), store.uri(located.key)):
             for key in (located.key, *located.old_keys):
                 try:
-                    payload = None if refers else store.get(key)
-                    info = payload.info if payload else store.head(key)
+                    info, payload = self._fetched(located.format, key)
                 except ObjectNotFoundError as error:
                     missing = error
                     continue
                 self.places.check_owner(located.address, info)
                 if payload is None:
-                    return Piece(located, ref=ObjectRef(info, store))
+                    ref = ObjectRef(info, store)
+                    if self.joins and not self._scans(located.format):
+                        return Piece(located, part=_part(located.format, ref))
+                    return Piece(located, ref=ref)
                 if self.joins and not is_none(payload):
                     return Piece(located, info.size, part=_part(located.format, payload))
                 return Piece(located, info.size, payload)
             raise self.places.nothing_stored(located.address, located) from missing
+
+    def _fetched(self, chosen: Format, key: str) -> tuple[ObjectInfo, Payload | None]:
+        """What the store says of an object, and its bytes, if they are wanted at once."""
+        store = self.places.store
+        if self.as_type is ObjectRef or self._scans(chosen):
+            return store.head(key), None
+        above = (
+            chosen.streams_above(self.as_type) if isinstance(chosen, SupportsStreaming) else None
+        )
+        if above is None:
+            payload = store.get(key)
+            return payload.info, payload
+        start = store.peek(key, above)
+        return start.info, start if start.info.size <= above else None
 
     def _scans(self, chosen: object) -> bool:
         return (
@@ -181,9 +207,9 @@ class Reader:
         chosen, cls = pieces[0].located.format, self.as_type
         columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
         refs = [piece.ref for piece in pieces if piece.ref]
-        if cls is not None and refs and isinstance(chosen, SupportsLazy):
+        if cls is not None and refs and isinstance(chosen, SupportsLazy) and self._scans(chosen):
             return chosen.scan(refs, cls, columns)
-        made = [piece.part or _part(chosen, piece.payload) for piece in pieces]
+        made = [piece.part or _part(chosen, piece.payload or piece.ref) for piece in pieces]
         parts = [part for part in made if part is not None]
         if cls is not None and isinstance(chosen, SupportsConcat):
             return chosen.concat(parts, cls, columns)
@@ -191,11 +217,11 @@ class Reader:
         raise PartitionError(msg)  # pragma: no cover
 
 
-def _part(chosen: object, payload: Payload | None) -> Part | None:
-    """What a payload adds to the value of many; ``None`` without either."""
-    if payload is None or not isinstance(chosen, SupportsConcat):
+def _part(chosen: object, source: Payload | ObjectRef | None) -> Part | None:
+    """What an object adds to the value of many; ``None`` without either."""
+    if source is None or not isinstance(chosen, SupportsConcat):
         return None
-    return chosen.part(payload)
+    return chosen.part(source)
 
 
 def is_none(payload: Payload) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dagster_buckets.address import DEFAULT_DIMENSION, Address
+from dagster_buckets.choosing import AUTO
 from dagster_buckets.splitting import SplitBy, Windows
-from dagster_buckets.values import AUTO, OnMissing
+from dagster_buckets.values import OnMissing
 
 __all__ = ["LoadRequest", "Options", "Target", "WriteRequest"]
 
@@ -25,6 +27,7 @@ class Options:
         shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
         split_by: Which columns split a frame into the partitions of the run; ``None`` for none.
         allow_empty_partitions: Whether a partition without rows in that frame is an empty frame.
+        format_options: Of whichever format the value has, by name.
     """
 
     format: str = AUTO
@@ -35,6 +38,7 @@ class Options:
     shape: Literal["value", "partitions"] | None = None
     split_by: SplitBy | None = None
     allow_empty_partitions: bool = False
+    format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

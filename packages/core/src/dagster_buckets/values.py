@@ -7,18 +7,19 @@ and back. The I/O manager adds Dagster's contexts before it and metadata after i
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dagster_buckets.address import Address, asset_of, label_of
+from dagster_buckets.choosing import AUTO, Formats
 from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
 from dagster_buckets.formats.base import Description, Format, SupportsDescribe
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.objects import Body, Header, ObjectInfo
 from dagster_buckets.placing import Located, Places
-from dagster_buckets.plugins import format_for_type, get_format, get_layout, refuse_type
+from dagster_buckets.plugins import get_layout, refuse_type
 from dagster_buckets.reading import NONE, Reader
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore
@@ -28,12 +29,12 @@ __all__ = [
     "OnMissing",
     "Stored",
     "ValueStore",
-    "choose_format",
-    "first_named",
     "scheme_of",
 ]
 
-AUTO = "auto"
+#: What one request carries: streams that are not longer are written as one.
+_ONE_REQUEST = 16 * 1024 * 1024
+
 OnMissing = Literal["error", "skip", "none"]
 
 
@@ -56,6 +57,7 @@ class ValueStore:
         layout: Under which key.
         max_concurrency: How many objects are read or written at once.
         general: The layout of everything else in the store, where ``layout`` is for one asset.
+        formats: How the formats are set.
 
     Example:
         >>> from dagster_buckets.address import AssetAddress
@@ -72,11 +74,16 @@ class ValueStore:
     layout: Layout
     max_concurrency: int = 32
     general: Layout | None = None
+    formats: Formats = field(default_factory=Formats)
 
     @property
     def places(self) -> Places:
         """Where values lie."""
-        return Places(self.store, self.layout, self.general)
+        return Places(self.store, self.layout, self.general, self.formats)
+
+    def having(self, options: Mapping[str, Any]) -> ValueStore:
+        """The same store for values whose metadata sets these options of formats."""
+        return replace(self, formats=self.formats.having(options)) if options else self
 
     def laid_out(self, layout: str | None, path: tuple[str, ...] | None) -> ValueStore:
         """The same store, seen through the layout that an asset's metadata names.
@@ -112,7 +119,7 @@ class ValueStore:
             StoreError: The store failed; the old value is still there.
         """
         with self._about([address]):
-            chosen = choose_format(format_name, annotation, type(value))
+            chosen = self.formats.choose(format_name, item_class(annotation), type(value))
             if chosen is None:
                 raise refuse_type(type(value))
             key = self.layout.key(address, chosen.extension)
@@ -176,7 +183,7 @@ class ValueStore:
         if not addresses:
             return []
         with self._about(addresses):
-            known = choose_format(format_name, annotation, None)
+            known = self.formats.choose(format_name, item_class(annotation), None)
             if known is not None and not listed:
                 return [self.places.at(address, known) for address in addresses]
             found = self.places.find(addresses, known)
@@ -224,22 +231,6 @@ def scheme_of(store: ObjectStore) -> str:
     return store.uri("x").partition(":")[0]
 
 
-def first_named(*settings: str | None) -> str:
-    """The first of these format settings that names one, else :data:`AUTO`."""
-    return next((name for name in settings if name not in (None, AUTO)), AUTO) or AUTO
-
-
-def choose_format(name: str, annotation: Any, cls: type | None) -> Format | None:
-    """The format to use: the named one, or that which claims the annotation's class or ``cls``."""
-    if name != AUTO:
-        return get_format(name)
-    declared = item_class(annotation)
-    by_annotation = format_for_type(declared) if declared is not None else None
-    if by_annotation is not None or cls is None:
-        return by_annotation
-    return format_for_type(cls)
-
-
 def _encode(chosen: Format, value: Any) -> Body:
     try:
         body = chosen.encode(value)
@@ -247,6 +238,7 @@ def _encode(chosen: Format, value: Any) -> Body:
         if value is None:
             return Body.of(NONE)
         raise
+    body = body.settled(_ONE_REQUEST)
     if body.size == len(NONE) and body.joined() == NONE:
         msg = "these bytes are how a None is stored, so they would come back as None"
         raise EncodeError(msg, hint="add or remove a byte")
@@ -254,6 +246,8 @@ def _encode(chosen: Format, value: Any) -> Body:
 
 
 def _describe(chosen: Format, body: Body) -> Description:
+    if body.description is not None:
+        return body.description()
     if body.held is None or not isinstance(chosen, SupportsDescribe):
         return Description()
     if body.size == len(NONE) and body.joined() == NONE:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dagster_buckets.address import AssetAddress, asset_of, path_of
+from dagster_buckets.choosing import first_named
 from dagster_buckets.errors import FormatError, PartitionError, concerning
 from dagster_buckets.requests import Target, WriteRequest
 from dagster_buckets.shapes import Shape, read_annotation
 from dagster_buckets.splitting import SplitBy, dimensions_for, split
 from dagster_buckets.streams import PartitionStream
 from dagster_buckets.transfer import Outcome, failure, run_all, run_each, shortened
-from dagster_buckets.values import Stored, ValueStore, first_named
+from dagster_buckets.values import Stored, ValueStore
 
 __all__ = ["Record", "write"]
 
@@ -43,6 +44,7 @@ def write(
     """
     shape = read_annotation(request.annotation)
     values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
+    values = values.having(request.options.format_options)
     name = first_named(request.options.format, default_format)
 
     def put(target: Target, item: Any, annotation: Any) -> Stored:

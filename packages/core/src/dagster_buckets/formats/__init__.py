@@ -5,9 +5,11 @@ from dagster_buckets.formats.base import (
     Description,
     Format,
     Part,
+    RunsCode,
     SupportsConcat,
     SupportsDescribe,
     SupportsLazy,
+    SupportsStreaming,
 )
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "Description",
     "Format",
     "Part",
+    "RunsCode",
     "SupportsConcat",
     "SupportsDescribe",
     "SupportsLazy",
+    "SupportsStreaming",
 ]

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
-from dagster_buckets.errors import DecodeError
-from dagster_buckets.formats.base import Description, Part
-from dagster_buckets.formats.frames import (
-    arrow_buffer,
-    concat_tables,
-    from_arrow,
-    is_frame_type,
-    to_arrow,
-)
+from dagster_buckets.errors import EncodeError
+from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, noted, projected_stream
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
-from dagster_buckets.formats.parquet import columns_of
-from dagster_buckets.objects import Body, Payload
+from dagster_buckets.formats.schemas import only
+from dagster_buckets.formats.sources import batches_of, gathered, written
+from dagster_buckets.formats.tables import TableFormat, columns_of, reading
+from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
+    import io
+
     import pyarrow as pa
 
 __all__ = ["ArrowIPCFormat"]
 
+#: Rows in a batch of a stream.
+_BATCH = 128_000
+#: What one request carries.
+_ONE_REQUEST = 16 * 1024 * 1024
 
-@dataclass(frozen=True, slots=True)
-class ArrowIPCFormat:
+
+@dataclass(frozen=True, kw_only=True)
+class ArrowIPCFormat(TableFormat):
     """Any frame as an Arrow IPC file; reading it decodes nothing.
+
+    Args:
+        compression: Of the buffers.
 
     Example:
         >>> import pyarrow as pa
@@ -37,24 +41,63 @@ class ArrowIPCFormat:
         b'ARROW1'
     """
 
-    name: str = "arrow"
-    extension: str = "arrow"
-    media_type: str = "application/vnd.apache.arrow.file"
-    claims: tuple[str, ...] = ()
+    name: ClassVar[str] = "arrow"
+    extension: ClassVar[str] = "arrow"
+    media_type: ClassVar[str] = "application/vnd.apache.arrow.file"
+
+    compression: Literal["none", "zstd", "lz4"] = "none"
 
     def encode(self, value: Any) -> Body:
-        """See :class:`~dagster_buckets.formats.base.Format`."""
+        """See :class:`~dagster_buckets.formats.base.Format`; streams are written as they come."""
+        reader = batches_of(value)
+        if reader is None:
+            return super().encode(value)
+        schema = noted(reader.schema, value)
+        _refuse_dictionaries(schema)
+        rows = 0
+
+        def tables() -> Iterator[pa.Table]:
+            import pyarrow as pa
+
+            nonlocal rows
+            for batches in gathered(reader, _BATCH):
+                rows += sum(batch.num_rows for batch in batches)
+                table = pa.Table.from_batches(batches).combine_chunks()
+                yield table.replace_schema_metadata(schema.metadata)
+
+        return Body(
+            written(lambda sink: self._writer(sink, schema), tables()),
+            lambda: Description(rows, columns_of(schema)),
+        )
+
+    def write_table(self, table: pa.Table) -> Body:
+        """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        table = to_arrow(value, self.name)
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        try:
+            # A file has one dictionary for each column.
+            whole = table.unify_dictionaries()
+            with self._writer(sink, table.schema) as writer:
+                writer.write_table(whole)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            msg = f"an Arrow file cannot hold this table: {error}"
+            hint = "cast dictionaries within other types to their values, or choose 'parquet'"
+            raise EncodeError(msg, hint=hint) from error
         return Body.of(memoryview(sink.getvalue()))
 
-    def decode(self, payload: Payload, as_type: type | None) -> Any:
-        """See :class:`~dagster_buckets.formats.base.Format`."""
-        return from_arrow(self._table(payload), as_type, payload.info.uri)
+    def read_table(self, payload: Payload) -> pa.Table:
+        """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
+        import pyarrow as pa
+
+        with reading(payload.info.uri, "Arrow IPC"):
+            with pa.ipc.open_file(arrow_buffer(payload.data)) as reader:
+                table = reader.read_all()
+            header = payload.info.header
+            if header is None or header.digest is None:
+                # Nobody has verified these bytes, and a wrong offset in them kills the process.
+                table.validate(full=True)
+            return table
 
     def describe(self, file: BinaryIO) -> Description:
         """Rows and columns, from the batches' headers."""
@@ -64,24 +107,34 @@ class ArrowIPCFormat:
             rows = sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
             return Description(rows, columns_of(reader.schema))
 
-    def can_concat(self, as_type: type) -> bool:
-        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        return is_frame_type(as_type)
+    def streams_above(self, as_type: type | None) -> int | None:
+        """See :class:`~dagster_buckets.formats.base.SupportsStreaming`."""
+        return _ONE_REQUEST if as_type is not None and is_reader_type(as_type) else None
 
-    def part(self, payload: Payload) -> Part:
-        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        return Part(payload.info.uri, self._table(payload))
+    def stream(self, ref: ObjectRef, as_type: type | None) -> Any:
+        """See :class:`~dagster_buckets.formats.base.SupportsStreaming`."""
+        import pyarrow as pa
 
-    def concat(
-        self,
-        parts: Sequence[Part],
-        as_type: type,
-        columns: Sequence[Mapping[str, str]] | None = None,
-    ) -> Any:
-        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        uris = [part.uri for part in parts]
-        joined = concat_tables([part.value for part in parts], uris, columns)
-        return from_arrow(joined, as_type, uris[0])
+        if as_type is None or not is_reader_type(as_type):
+            return self.decode(ref.get(), as_type)
+
+        from dagster_buckets.formats.object_files import open_ranges
+
+        with reading(ref.uri, "Arrow IPC"):
+            source = open_ranges(ref)
+            file = pa.ipc.open_file(source)
+            names = self.projection.names(file.schema, ref.uri)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with reading(ref.uri, "Arrow IPC"), source:
+                for number in range(file.num_record_batches):
+                    batch = file.get_batch(number)
+                    # Nobody has verified these bytes, and a wrong offset kills the process.
+                    batch.validate(full=True)
+                    table = self.projection.of(pa.Table.from_batches([batch]), ref.uri)
+                    yield from table.to_batches()
+
+        return projected_stream(only(file.schema, names), batches())
 
     def can_scan(self, as_type: type) -> bool:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
@@ -94,20 +147,20 @@ class ArrowIPCFormat:
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
-        return scan_objects("arrow", refs, as_type, columns)
+        return scan_objects("arrow", refs, as_type, columns, self.projection)
 
-    def _table(self, payload: Payload) -> pa.Table:
+    def _writer(self, sink: Any, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
         import pyarrow as pa
 
-        try:
-            with pa.ipc.open_file(arrow_buffer(payload.data)) as reader:
-                table = reader.read_all()
-            header = payload.info.header
-            if header is None or header.digest is None:
-                # Nobody has verified these bytes, and a wrong offset in them kills the process.
-                table.validate(full=True)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            msg = f"{payload.info.uri} is not a readable Arrow IPC file: {error}"
-            hint = "materialize it again, or name the format it has in dagster_buckets/format"
-            raise DecodeError(msg, uri=payload.info.uri, hint=hint) from error
-        return table
+        codec = None if self.compression == "none" else self.compression
+        return pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
+
+
+def _refuse_dictionaries(schema: pa.Schema) -> None:
+    import pyarrow as pa
+
+    for field in schema:
+        if pa.types.is_dictionary(field.type):
+            msg = f"an Arrow file has one dictionary for column {field.name!r}, which a stream is "
+            msg += "not known to keep"
+            raise EncodeError(msg, hint="cast the column to its values, or choose 'parquet'")

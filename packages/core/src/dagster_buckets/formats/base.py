@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
+from dagster_buckets.objects import Column, Description
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -16,15 +18,23 @@ __all__ = [
     "Description",
     "Format",
     "Part",
+    "RunsCode",
     "SupportsConcat",
     "SupportsDescribe",
     "SupportsLazy",
+    "SupportsStreaming",
 ]
 
 
 @runtime_checkable
 class Format(Protocol):
     """How values become bytes. A third party inherits nothing and registers one entry point.
+
+    The class of a format can be called without arguments. If it is a dataclass, its fields are its
+    options: ``format_options`` of a manager and ``dagster_buckets/…`` metadata set them by name, of
+    the types that they are annotated with. A field ``compression`` says that the format compresses
+    by itself; all others are compressed as a whole where that is asked for. See
+    :mod:`dagster_buckets.formats.options` for fields that are no options.
 
     ``FormatConformance`` in ``dagster_buckets.testing`` checks what is said here.
     """
@@ -78,28 +88,6 @@ class Format(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table, its type spelled as Arrow spells it."""
-
-    name: str
-    type: str
-    nullable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What can be said of an object without decoding its values.
-
-    Attributes:
-        rows: How many rows it has; ``None`` where the format has none.
-        columns: Its columns in order; ``None`` where the format has none.
-    """
-
-    rows: int | None = None
-    columns: tuple[Column, ...] | None = None
-
-
 @runtime_checkable
 class SupportsDescribe(Protocol):
     """The power to tell rows and columns from the encoded bytes."""
@@ -130,14 +118,15 @@ class SupportsConcat(Protocol):
         """Whether objects can be joined into one value of this class."""
         ...
 
-    def part(self, payload: Payload) -> Part:
+    def part(self, source: Payload | ObjectRef) -> Part:
         """What one object adds to the value: decoded, and free of its bytes.
 
         Called on many threads, on each for the object that it has just fetched, so that decoding
         need not wait for the last one.
 
         Args:
-            payload: The object, verified.
+            source: The object, verified; a reference only to formats with
+                :class:`SupportsStreaming`.
 
         Raises:
             DecodeError: The bytes are not in this format; the message names the object.
@@ -194,4 +183,39 @@ class SupportsLazy(Protocol):
             ObjectNotFoundError: An object was deleted.
             DecodeError: As of :meth:`SupportsConcat.concat`.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsStreaming(Protocol):
+    """The power to make a value without holding all bytes of its object."""
+
+    def streams_above(self, as_type: type | None) -> int | None:
+        """Objects of more than so many bytes are handed over as references for this class.
+
+        ``None`` means that all of them are fetched. At most 16 MiB; what is not larger arrives in
+        one request.
+        """
+        ...
+
+    def stream(self, ref: ObjectRef, as_type: type | None) -> Any:
+        """The value of an object of which nothing was read, as ``decode`` would give it.
+
+        Raises:
+            ObjectNotFoundError, StoreUnavailableError: The object was deleted or written again.
+            UnsupportedTypeError, DecodeError: As of :meth:`Format.decode`.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsCode(Protocol):
+    """A format whose ``decode`` runs code that the object names.
+
+    ``format="auto"`` neither writes nor reads it unless the manager allows it.
+    """
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether that is so."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster_buckets.errors import UnsupportedTypeError
 from dagster_buckets.formats.frames import qualified
@@ -21,10 +21,14 @@ class BytesFormat:
         b'raw'
     """
 
-    name: str = "bytes"
-    extension: str = "bin"
-    media_type: str = "application/octet-stream"
-    claims: tuple[str, ...] = ("builtins.bytes", "builtins.bytearray", "builtins.memoryview")
+    name: ClassVar[str] = "bytes"
+    extension: ClassVar[str] = "bin"
+    media_type: ClassVar[str] = "application/octet-stream"
+    claims: ClassVar[tuple[str, ...]] = (
+        "builtins.bytes",
+        "builtins.bytearray",
+        "builtins.memoryview",
+    )
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`."""

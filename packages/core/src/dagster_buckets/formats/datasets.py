@@ -17,7 +17,13 @@ import pyarrow.parquet as pq
 from dagster_buckets.errors import BucketsError, DecodeError
 from dagster_buckets.formats.frames import arrow_buffer, shared_notes, without_note
 from dagster_buckets.formats.object_files import ObjectFiles, check_version, open_ranges, paths_of
-from dagster_buckets.formats.schemas import check_castable, constants_of, unified, without_order
+from dagster_buckets.formats.schemas import (
+    check_castable,
+    constants_of,
+    only,
+    unified,
+    without_order,
+)
 from dagster_buckets.references import ObjectRef
 
 __all__ = ["Kind", "Objects", "ObjectsDataset", "open_dataset"]
@@ -100,6 +106,8 @@ class ObjectsDataset(ds.FileSystemDataset):
     Args:
         objects: What to read.
         schema: What all of them fit into, with the constant columns.
+        names: The columns that it has of these; ``None`` for all.
+        rows: The rows that it has; ``None`` for all. May use all columns.
 
     Example:
         >>> from dagster_buckets import MemoryStore
@@ -116,18 +124,39 @@ class ObjectsDataset(ds.FileSystemDataset):
     #: ``None`` in what Arrow derives from this dataset, such as ``dataset.filter(…)``.
     _objects: Objects | None = None
 
-    def __init__(self, objects: Objects, schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        schema: pa.Schema,
+        names: Sequence[str] | None = None,
+        rows: ds.Expression | None = None,
+    ) -> None:
         fragments, kind, files = objects.as_files(complete=False)
-        super().__init__(fragments, schema, kind, files)
+        super().__init__(fragments, only(schema, names), kind, files)
         self._objects = objects
+        self._whole, self._names, self._rows = schema, names, rows
         self._positions = {path: place for place, path in enumerate(paths_of(objects.refs))}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ObjectsDataset, (self._objects, self.schema)
+        return ObjectsDataset, (self._objects, self._whole, self._names, self._rows)
 
     @property
     def objects(self) -> Objects:
         """What it reads."""
+        return self._known()
+
+    def having(
+        self, names: Sequence[str] | None = None, rows: ds.Expression | None = None
+    ) -> ObjectsDataset:
+        """The same objects with these columns and rows only."""
+        return ObjectsDataset(self._known(), self._whole, names, rows)
+
+    def at(self, positions: Sequence[int]) -> ObjectsDataset:
+        """The same columns and rows of the objects at these positions."""
+        objects = self._known().at(positions)
+        return ObjectsDataset(objects, self._whole, self._names, self._rows)
+
+    def _known(self) -> Objects:
         if self._objects is None:
             msg = "this dataset was derived from another, which has the objects"
             raise AttributeError(msg)
@@ -142,10 +171,14 @@ class ObjectsDataset(ds.FileSystemDataset):
         """A scan over the objects that the filter leaves; see Arrow's ``Dataset.scanner``."""
         if self._objects is None:
             return super().scanner(columns=columns, filter=filter, **options)
+        if columns is None:
+            columns = self._names
         left = [self._positions[fragment.path] for fragment in self.get_fragments(filter)]
         # Files of its own: they know the order in which this very scan opens them.
         fragments, kind, files = self._objects.at(left).as_files(complete=True)
-        dataset = ds.FileSystemDataset(fragments, self.schema, kind, files)
+        dataset = ds.FileSystemDataset(fragments, self._whole, kind, files)
+        if self._rows is not None:
+            filter = self._rows if filter is None else self._rows & filter  # noqa: A001
         scanner = dataset.scanner(columns=columns, filter=filter, **options)
         # Arrow's own class cannot be inherited from.
         return cast("ds.Scanner", _Scanner(scanner))
@@ -154,6 +187,9 @@ class ObjectsDataset(ds.FileSystemDataset):
         # Arrow calls this for scanners that it makes without asking us, as DuckDB before version 2
         # does: those go on to the method that can block for ever (see below). Where the thread
         # that reads is the only one it never does: 7,800 scans, of some hundred with threads.
+        if self._objects is not None and self._rows is not None:
+            other = options.get("filter")
+            options = {**options, "filter": self._rows if other is None else self._rows & other}
         chosen = super()._scanner_options({**options, "use_threads": False})  # type: ignore[misc]
         return dict(chosen)
 

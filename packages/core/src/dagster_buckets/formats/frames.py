@@ -7,7 +7,7 @@ library whose class a value has, or a consumer asks for, is imported already.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from dagster_buckets.errors import (
     MissingDependencyError,
     UnsupportedTypeError,
 )
+from dagster_buckets.formats import sources
 from dagster_buckets.formats.schemas import (
     constants_of,
     fitted,
@@ -37,7 +38,11 @@ __all__ = [
     "concat_tables",
     "empty_frame",
     "from_arrow",
+    "index_of_pandas",
     "is_frame_type",
+    "is_reader_type",
+    "noted",
+    "projected_stream",
     "qualified",
     "shared_notes",
     "to_arrow",
@@ -51,6 +56,8 @@ FRAME_CLAIMS = (
     "polars.dataframe.frame.DataFrame",
     "pyarrow.lib.Table",
     "pyarrow.lib.RecordBatch",
+    "polars.lazyframe.frame.LazyFrame",
+    "pyarrow._dataset.Dataset",
     "__arrow_c_stream__",
 )
 
@@ -87,8 +94,8 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
             table = pa.Table.from_pandas(value)
         elif _is(cls, _POLARS):
             table = _polars_to_arrow(value)
-        elif hasattr(value, "__arrow_c_stream__"):
-            table = pa.table(value)
+        elif (reader := sources.batches_of(value)) is not None:
+            table = reader.read_all()
         else:
             msg = f"format {format_name!r} writes frames, not {qualified(cls)}"
             hint = "return a pandas, Polars or Arrow table, or choose another format"
@@ -97,11 +104,42 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
         msg = f"Arrow cannot hold this {qualified(cls)}: {error}"
         hint = "give every column one type that Arrow knows, or choose format='pickle'"
         raise EncodeError(msg, hint=hint) from error
-    _refuse_duplicates(table.column_names)
+    return table.replace_schema_metadata(noted(table.schema, value).metadata)
+
+
+def noted(schema: pa.Schema, value: Any) -> pa.Schema:
+    """The schema of a frame, with its class in the metadata.
+
+    Raises:
+        EncodeError: Two columns have one name.
+    """
+    _refuse_duplicates(schema.names)
+    cls = type(value)
     # Of a subclass the frame that it is: nothing else can be made again.
     known = next((name for base in cls.__mro__ if (name := qualified(base)) in _CONVERTERS), "")
-    note = json.dumps({"class": known or qualified(cls)}).encode()
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: note})
+    note = json.dumps({"class": known or _HELD.get(qualified(cls), qualified(cls))}).encode()
+    return schema.with_metadata({**(schema.metadata or {}), _KEY: note})
+
+
+def projected_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+    """A reader of batches that may have notes of the writer's, which it has not."""
+    import pyarrow as pa
+
+    notes = without_note(schema.metadata)
+    clean = schema.with_metadata(notes) if notes else schema.remove_metadata()
+    return pa.RecordBatchReader.from_batches(
+        clean, (batch.replace_schema_metadata(clean.metadata) for batch in batches)
+    )
+
+
+def index_of_pandas(schema: pa.Schema, as_type: type | None) -> list[str]:
+    """The columns that hold the index, if a load as this class makes a frame of pandas."""
+    convert = _converter(as_type) if as_type else _converter_of_writer(schema)
+    if convert is not _to_pandas:
+        return []
+    with suppress(ValueError, LookupError, TypeError):
+        return [n for n in _pandas_index(schema) if isinstance(n, str) and n in schema.names]
+    return []
 
 
 def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
@@ -116,7 +154,7 @@ def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
         hint = "ask for pandas.DataFrame, polars.DataFrame, pyarrow.Table or numpy.ndarray"
         raise UnsupportedTypeError(msg, uri=uri, hint=hint)
     try:
-        convert = (as_type and _converter(as_type)) or _converter_of_writer(table)
+        convert = (as_type and _converter(as_type)) or _converter_of_writer(table.schema)
         return convert(table)
     except ModuleNotFoundError as error:
         msg = f"{uri} cannot be loaded as {_spell(as_type)} without the module {error.name!r}"
@@ -144,6 +182,11 @@ def arrow_buffer(data: Buffer) -> pa.Buffer:
 def is_frame_type(cls: type) -> bool:
     """Whether :func:`from_arrow` gives this class and several of them make one."""
     return qualified(cls) in _CONVERTERS
+
+
+def is_reader_type(cls: type) -> bool:
+    """Whether this class gives its rows batch by batch."""
+    return qualified(cls) == "pyarrow.lib.RecordBatchReader"
 
 
 def can_convert(cls: type) -> bool:
@@ -271,12 +314,16 @@ _ONCE: dict[str, Callable[[Any], Any]] = {
 }
 
 
+#: As what a stream that was written comes back, where nothing else is asked for.
+_HELD = {"polars.lazyframe.frame.LazyFrame": _POLARS}
+
+
 def _converter(cls: type) -> Callable[[Any], Any] | None:
     return (_CONVERTERS | _ONCE).get(qualified(cls))
 
 
-def _converter_of_writer(table: pa.Table) -> Callable[[Any], Any]:
-    metadata = table.schema.metadata or {}
+def _converter_of_writer(schema: pa.Schema) -> Callable[[Any], Any]:
+    metadata = schema.metadata or {}
     if _KEY in metadata:
         written = json.loads(metadata[_KEY]).get("class", "")
         return _CONVERTERS.get(written, _to_table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
 from dagster_buckets.formats.frames import qualified
@@ -28,10 +28,10 @@ class JSONFormat:
         b'{"rows": 3}'
     """
 
-    name: str = "json"
-    extension: str = "json"
-    media_type: str = "application/json"
-    claims: tuple[str, ...] = (
+    name: ClassVar[str] = "json"
+    extension: ClassVar[str] = "json"
+    media_type: ClassVar[str] = "application/json"
+    claims: ClassVar[tuple[str, ...]] = (
         "builtins.dict", "builtins.list", "builtins.int", "builtins.float", "builtins.bool",
         "builtins.NoneType",
     )  # fmt: skip

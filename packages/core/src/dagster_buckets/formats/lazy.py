@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import PartitionError, UnsupportedTypeError
 from dagster_buckets.formats.frames import qualified
+from dagster_buckets.formats.projection import Projection
 
 if TYPE_CHECKING:
     from dagster_buckets.formats.datasets import Kind, ObjectsDataset
@@ -25,6 +26,7 @@ def scan_objects(
     refs: Sequence[ObjectRef],
     as_type: type,
     columns: Sequence[Mapping[str, str]] | None = None,
+    projection: Projection | None = None,
 ) -> Any:
     """One scan over all objects, as :class:`~dagster_buckets.formats.base.SupportsLazy` says.
 
@@ -35,6 +37,7 @@ def scan_objects(
             A relation has a connection of its own, because a connection refuses a second call
             while it is busy, and relations are made on many threads.
         columns: Of each object the constant columns to add.
+        projection: The columns (before those) and rows to leave in the scan.
 
     Raises:
         UnsupportedTypeError: Another class.
@@ -48,7 +51,7 @@ def scan_objects(
         raise UnsupportedTypeError(msg, uri=refs[0].uri, hint=hint)
     from dagster_buckets.formats.datasets import open_dataset
 
-    return convert(open_dataset(kind, refs, columns))
+    return convert(open_dataset(kind, refs, columns), projection or Projection())
 
 
 def empty_scan(cls: type) -> Any:
@@ -71,25 +74,44 @@ def empty_scan(cls: type) -> Any:
     return ds.dataset(pa.table({}))
 
 
-def _to_dataset(dataset: ObjectsDataset) -> Any:
-    return dataset
+def _to_dataset(dataset: ObjectsDataset, projection: Projection) -> Any:
+    if not projection:
+        return dataset
+    uri = dataset.objects.refs[0].uri
+    if not projection.is_exact:
+        msg = f"{uri} is scanned by Arrow, which knows no filters of Polars"
+        hint = "write them as [(column, operator, value)], or ask for a polars.LazyFrame"
+        raise UnsupportedTypeError(msg, uri=uri, hint=hint)
+    names = _names(dataset, projection)
+    return dataset.having(names, projection.expression(dataset.schema))
 
 
-def _to_lazy_frame(dataset: ObjectsDataset) -> Any:
+def _to_lazy_frame(dataset: ObjectsDataset, projection: Projection) -> Any:
     from dagster_buckets.formats.polars_scans import lazy_frame
 
-    return lazy_frame(dataset)
+    names = _names(dataset, projection)
+    if projection.is_exact:
+        frame = lazy_frame(dataset.having(rows=projection.expression(dataset.schema)))
+    else:
+        frame = lazy_frame(dataset).filter(projection.filters)
+    return frame if names is None else frame.select(names)
 
 
-def _to_relation(dataset: ObjectsDataset) -> Any:
+def _to_relation(dataset: ObjectsDataset, projection: Projection) -> Any:
     import duckdb
 
-    return duckdb.connect().from_arrow(dataset)
+    return duckdb.connect().from_arrow(_to_dataset(dataset, projection))
+
+
+def _names(dataset: ObjectsDataset, projection: Projection) -> list[str] | None:
+    """The columns that a projection leaves, and those of the partitions."""
+    objects = dataset.objects
+    return projection.names(dataset.schema, objects.refs[0].uri, keep=objects.names)
 
 
 #: By the package and the name in it, because the modules between them change: DuckDB's relation
 #: has been ``duckdb.duckdb``, ``_duckdb`` and ``duckdb._relation``.
-_CONVERTERS: dict[tuple[str, str], Callable[[ObjectsDataset], Any]] = {
+_CONVERTERS: dict[tuple[str, str], Callable[[ObjectsDataset, Projection], Any]] = {
     ("polars", "LazyFrame"): _to_lazy_frame,
     ("pyarrow", "Dataset"): _to_dataset,
     ("pyarrow", "FileSystemDataset"): _to_dataset,
@@ -98,5 +120,5 @@ _CONVERTERS: dict[tuple[str, str], Callable[[ObjectsDataset], Any]] = {
 }
 
 
-def _converter(cls: type) -> Callable[[ObjectsDataset], Any] | None:
+def _converter(cls: type) -> Callable[[ObjectsDataset, Projection], Any] | None:
     return _CONVERTERS.get((cls.__module__.partition(".")[0], cls.__qualname__))

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from dagster_buckets.errors import DecodeError
-from dagster_buckets.formats.base import Column, Description, Part
+from dagster_buckets.errors import EncodeError
+from dagster_buckets.formats.base import Part
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
     arrow_buffer,
-    concat_tables,
     from_arrow,
-    is_frame_type,
-    to_arrow,
+    is_reader_type,
+    noted,
+    projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
-from dagster_buckets.objects import Body, Payload
+from dagster_buckets.formats.schemas import only
+from dagster_buckets.formats.sources import batches_of, gathered, written
+from dagster_buckets.formats.tables import TableFormat, columns_of, reading
+from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 __all__ = ["ParquetFormat"]
-
-#: Small enough that a filter skips most of a big object, large enough to compress well.
-_ROWS_PER_GROUP = 128_000
 
 #: Up to which size Arrow's threads cost more than they gain: 0.31 CPU-ms instead of 0.26 for
 #: 20 KiB, 0.93 instead of 0.80 for 190 KiB; from 0.9 MiB on, there is no difference.
 _SMALL = 256 * 1024
 
+#: Objects of which only a part is wanted are fetched whole up to this size.
+_WORTH_A_PART = 256 * 1024
+#: What one request carries.
+_ONE_REQUEST = 16 * 1024 * 1024
+#: Rows that a stream gives at once.
+_BATCH = 32_768
 
-@dataclass(frozen=True, slots=True)
-class ParquetFormat:
-    """Any frame as Parquet with zstd, statistics and page checksums.
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetFormat(TableFormat):
+    """Any frame as Parquet with statistics and page checksums.
+
+    Args:
+        compression: Of the pages.
+        compression_level: As the codec counts them; ``None`` for its default.
+        row_group_size: Rows in a group at most. Small enough that a filter skips most of a big
+            object, large enough to compress well.
+        columns: See :class:`~dagster_buckets.formats.tables.TableFormat`; others are not fetched.
+        filters: Groups of rows that they exclude are not fetched.
 
     Example:
         >>> import pyarrow as pa
@@ -43,29 +59,53 @@ class ParquetFormat:
         b'PAR1'
     """
 
-    name: str = "parquet"
-    extension: str = "parquet"
-    media_type: str = "application/vnd.apache.parquet"
-    claims: tuple[str, ...] = FRAME_CLAIMS
+    name: ClassVar[str] = "parquet"
+    extension: ClassVar[str] = "parquet"
+    media_type: ClassVar[str] = "application/vnd.apache.parquet"
+    claims: ClassVar[tuple[str, ...]] = FRAME_CLAIMS
+
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
+    compression_level: int | None = None
+    row_group_size: int = 128_000
 
     def encode(self, value: Any) -> Body:
-        """See :class:`~dagster_buckets.formats.base.Format`."""
+        """See :class:`~dagster_buckets.formats.base.Format`; streams are written as they come."""
+        reader = batches_of(value)
+        if reader is None:
+            return super().encode(value)
+        schema = noted(reader.schema, value)
+        rows = 0
+
+        def tables() -> Iterator[pa.Table]:
+            import pyarrow as pa
+
+            nonlocal rows
+            for batches in gathered(reader, self.row_group_size):
+                rows += sum(batch.num_rows for batch in batches)
+                yield pa.Table.from_batches(batches).replace_schema_metadata(schema.metadata)
+
+        return Body(
+            written(lambda sink: self._writer(sink, schema), tables()),
+            lambda: Description(rows, columns_of(schema)),
+        )
+
+    def write_table(self, table: pa.Table) -> Body:
+        """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
-        pq.write_table(
-            to_arrow(value, self.name),
-            sink,
-            compression="zstd",
-            row_group_size=_ROWS_PER_GROUP,
-            write_page_checksum=True,
-        )
+        with self._writer(sink, table.schema, rows=table.num_rows) as writer:
+            writer.write_table(table, row_group_size=self.row_group_size)
         return Body.of(memoryview(sink.getvalue()))
 
-    def decode(self, payload: Payload, as_type: type | None) -> Any:
-        """See :class:`~dagster_buckets.formats.base.Format`."""
-        return from_arrow(self._table(payload), as_type, payload.info.uri)
+    def read_table(self, payload: Payload) -> pa.Table:
+        """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
+        import pyarrow as pa
+
+        with reading(payload.info.uri, "Parquet"):
+            file = _opened(pa.BufferReader(arrow_buffer(payload.data)))
+            # Small objects come in numbers, on many threads already.
+            return file.read(use_threads=payload.info.size > _SMALL)
 
     def describe(self, file: BinaryIO) -> Description:
         """Rows and columns, from the footer alone."""
@@ -74,24 +114,23 @@ class ParquetFormat:
         footer = pq.read_metadata(file)
         return Description(footer.num_rows, columns_of(footer.schema.to_arrow_schema()))
 
-    def can_concat(self, as_type: type) -> bool:
-        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        return is_frame_type(as_type)
+    def streams_above(self, as_type: type | None) -> int | None:
+        """See :class:`~dagster_buckets.formats.base.SupportsStreaming`."""
+        if self.projection:
+            return _WORTH_A_PART
+        return _ONE_REQUEST if as_type is not None and is_reader_type(as_type) else None
 
-    def part(self, payload: Payload) -> Part:
-        """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        return Part(payload.info.uri, self._table(payload))
+    def stream(self, ref: ObjectRef, as_type: type | None) -> Any:
+        """Fetch the columns and groups of rows that are wanted, batch by batch for a reader."""
+        if as_type is not None and is_reader_type(as_type):
+            return self._reader(ref)
+        return from_arrow(self._part_of(ref, as_type), as_type, ref.uri)
 
-    def concat(
-        self,
-        parts: Sequence[Part],
-        as_type: type,
-        columns: Sequence[Mapping[str, str]] | None = None,
-    ) -> Any:
+    def part(self, source: Payload | ObjectRef) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        uris = [part.uri for part in parts]
-        joined = concat_tables([part.value for part in parts], uris, columns)
-        return from_arrow(joined, as_type, uris[0])
+        if isinstance(source, ObjectRef):
+            return Part(source.uri, self._part_of(source, None))
+        return super().part(source)
 
     def can_scan(self, as_type: type) -> bool:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
@@ -104,23 +143,76 @@ class ParquetFormat:
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
-        return scan_objects("parquet", refs, as_type, columns)
+        return scan_objects("parquet", refs, as_type, columns, self.projection)
 
-    def _table(self, payload: Payload) -> pa.Table:
+    def _part_of(self, ref: ObjectRef, as_type: type | None) -> pa.Table:
+        """The table that the projection leaves of an object; only that is fetched."""
+        from dagster_buckets.formats.object_files import open_ranges
+
+        with reading(ref.uri, "Parquet"), open_ranges(ref) as source:
+            file, groups = self._pruned(source, ref.uri)
+            keep = self.kept(file.schema_arrow, as_type)
+            table = file.read_row_groups(
+                groups, columns=self._fetched(file.schema_arrow, ref, keep)
+            )
+            return self.projection.of(table, ref.uri, keep=keep)
+
+    def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
         import pyarrow as pa
+
+        from dagster_buckets.formats.object_files import open_ranges
+
+        with reading(ref.uri, "Parquet"):
+            source = open_ranges(ref)
+            file, groups = self._pruned(source, ref.uri)
+            fetched = self._fetched(file.schema_arrow, ref, ())
+            names = self.projection.names(file.schema_arrow, ref.uri)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with reading(ref.uri, "Parquet"), source:
+                found = file.iter_batches(_BATCH, row_groups=groups, columns=fetched)
+                for batch in found:
+                    table = self.projection.of(pa.Table.from_batches([batch]), ref.uri)
+                    yield from table.to_batches()
+
+        return projected_stream(only(file.schema_arrow, names), batches())
+
+    def _pruned(self, source: Any, uri: str) -> tuple[pq.ParquetFile, list[int]]:
+        """The file, and the groups of rows that the filters do not exclude."""
+        import pyarrow.dataset as ds
+
+        fragment: Any = ds.ParquetFileFormat().make_fragment(source)
+        file = _opened(source, metadata=fragment.metadata)
+        wanted = self.projection.expression(file.schema_arrow)
+        if wanted is None:
+            return file, list(range(file.num_row_groups))
+        try:
+            left = fragment.subset(wanted, schema=file.schema_arrow)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise self.projection.misfit(uri, error) from error
+        return file, [group.id for group in left.row_groups]
+
+    def _fetched(self, schema: pa.Schema, ref: ObjectRef, keep: Sequence[str]) -> list[str] | None:
+        names = self.projection.names(schema, ref.uri, keep=keep)
+        used = self.projection.used(schema)
+        return None if names is None else list(dict.fromkeys([*names, *used]))
+
+    def _writer(self, sink: Any, schema: pa.Schema, rows: int | None = None) -> pq.ParquetWriter:
         import pyarrow.parquet as pq
 
-        try:
-            source = pa.BufferReader(arrow_buffer(payload.data))
-            # Small objects come in numbers, on many threads already.
-            file = pq.ParquetFile(source, page_checksum_verification=True)
-            return file.read(use_threads=source.size() > _SMALL)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            msg = f"{payload.info.uri} is not a readable Parquet file: {error}"
-            hint = "materialize it again, or name the format it has in dagster_buckets/format"
-            raise DecodeError(msg, uri=payload.info.uri, hint=hint) from error
+        if rows and not schema.names:
+            msg = f"Parquet cannot hold {rows} rows without columns"
+            raise EncodeError(msg, hint="add a column: of pandas, frame.reset_index()")
+        return pq.ParquetWriter(
+            sink,
+            schema,
+            compression=self.compression,
+            compression_level=self.compression_level,
+            write_page_checksum=True,
+        )
 
 
-def columns_of(schema: pa.Schema) -> tuple[Column, ...]:
-    """The columns of an Arrow schema, as they are shown to people."""
-    return tuple(Column(field.name, str(field.type), field.nullable) for field in schema)
+def _opened(source: Any, **options: Any) -> pq.ParquetFile:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster_buckets.errors import DecodeError, EncodeError
 from dagster_buckets.formats.frames import qualified
@@ -25,10 +25,11 @@ class PickleFormat:
         b'\x80\x05'
     """
 
-    name: str = "pickle"
-    extension: str = "pickle"
-    media_type: str = "application/octet-stream"
-    claims: tuple[str, ...] = ()
+    name: ClassVar[str] = "pickle"
+    extension: ClassVar[str] = "pickle"
+    media_type: ClassVar[str] = "application/octet-stream"
+    claims: ClassVar[tuple[str, ...]] = ()
+    runs_code: ClassVar[bool] = True
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`."""

@@ -53,7 +53,7 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         # The first rows are counted before any is filtered, so none may be left out then.
         conjuncts = _conjuncts(predicate) if predicate is not None and n_rows is None else []
-        left = ObjectsDataset(objects.at(_left(objects, conjuncts)), dataset.schema)
+        left = dataset.at(_left(objects, conjuncts))
         # Polars 1 needs a frame, if only for the columns.
         empty = dataset.schema.empty_table()
         yield pl.DataFrame(empty if with_columns is None else empty.select(with_columns))
@@ -74,6 +74,11 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
     objects = dataset.objects
     schema = pl.DataFrame(dataset.schema.empty_table()).schema
     return register_io_source(read, schema=schema)
+
+
+def pushed_down(schema: pa.Schema, predicate: pl.Expr) -> ds.Expression | None:
+    """What Arrow may leave out because of the predicate: nothing that Polars would keep."""
+    return _filter(schema, _conjuncts(predicate))
 
 
 def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:

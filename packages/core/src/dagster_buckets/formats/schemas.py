@@ -15,6 +15,7 @@ __all__ = [
     "constants_of",
     "fitted",
     "misfit",
+    "only",
     "unified",
     "with_constants",
     "with_one_dictionary",
@@ -52,6 +53,16 @@ def unified(schemas: Sequence[pa.Schema], uris: Sequence[str]) -> pa.Schema:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise _does_not_merge(joined, schema, uri, uris[0], error) from error
     return pa.schema([_of_all(field, schemas) for field in joined])
+
+
+def only(schema: pa.Schema, names: Sequence[str] | None) -> pa.Schema:
+    """The schema with these columns, in this order; ``None`` means all."""
+    import pyarrow as pa
+
+    if names is None:
+        return schema
+    chosen = pa.schema([schema.field(name) for name in names])
+    return chosen.with_metadata(schema.metadata) if schema.metadata else chosen
 
 
 def without_notes(field: pa.Field[Any]) -> pa.Field[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
 from dagster_buckets.formats.frames import qualified
@@ -21,10 +21,10 @@ class TextFormat:
         b'na\xc3\xafve'
     """
 
-    name: str = "text"
-    extension: str = "txt"
-    media_type: str = "text/plain; charset=utf-8"
-    claims: tuple[str, ...] = ("builtins.str",)
+    name: ClassVar[str] = "text"
+    extension: ClassVar[str] = "txt"
+    media_type: ClassVar[str] = "text/plain; charset=utf-8"
+    claims: ClassVar[tuple[str, ...]] = ("builtins.str",)
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`."""

@@ -1,0 +1,130 @@
+"""Choosing: which format a value is written or read in, with which options, and what is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from dagster_buckets.errors import ConfigurationError
+from dagster_buckets.formats.base import Format
+from dagster_buckets.formats.compression import Codec, check_codec, compressed
+from dagster_buckets.formats.limits import Limit
+from dagster_buckets.formats.options import option_names, with_options
+from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
+
+__all__ = ["AUTO", "COMPRESSION", "Formats", "first_named"]
+
+AUTO = "auto"
+#: The option that every format has, of its own or around it.
+COMPRESSION = "compression"
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """The formats as a manager and the metadata of one value set them.
+
+    Args:
+        options: Of the manager: ``{format: {option: value}}``.
+        chosen: Of one value, for whichever format it has; wins.
+        allow_pickle: Whether ``auto`` writes what no other format claims as a pickle, and reads
+            formats whose objects can run code.
+        limit: How large values may become in memory.
+
+    Example:
+        >>> formats = Formats({"parquet": {"row_group_size": 1000}})
+        >>> formats.named("parquet").row_group_size
+        1000
+    """
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    allow_pickle: bool = False
+    limit: Limit = field(default_factory=Limit)
+
+    def check(self) -> None:
+        """Refuse options of the manager that cannot work.
+
+        Raises:
+            ConfigurationError: A format, an option or the type of its value is not known.
+        """
+        for name in self.options:
+            self.named(name)
+
+    def having(self, chosen: Mapping[str, Any]) -> Formats:
+        """The same formats for a value whose metadata sets these options."""
+        return replace(self, chosen=chosen) if chosen else self
+
+    def named(self, name: str) -> Format:
+        """The format of this name.
+
+        Raises:
+            UnknownPluginError, PluginConflictError, MissingDependencyError: See
+                :func:`~dagster_buckets.plugins.get_format`.
+            ConfigurationError: An option does not suit it.
+        """
+        return self._made(name, self._given(name))
+
+    def of_class(self, declared: type | None, cls: type | None) -> Format | None:
+        """What ``auto`` chooses for a value.
+
+        Args:
+            declared: The class that the producer says it returns, if it says so.
+            cls: The value's; ``None`` if there is no value to write.
+        """
+        for candidate in (declared, cls):
+            found = None if candidate is None else format_for_type(candidate)
+            if found is not None:
+                return self.named(found.name)
+        return self.named("pickle") if self.allow_pickle and cls is not None else None
+
+    def choose(self, name: str, declared: type | None, cls: type | None) -> Format | None:
+        """The named format, or what ``auto`` chooses."""
+        return self.named(name) if name != AUTO else self.of_class(declared, cls)
+
+    def found(self, extension: str) -> Format | None:
+        """The format of an object that a listing has found; ``None`` if none ends like this.
+
+        Raises:
+            ConfigurationError: Reading it runs code, which nothing allows here.
+        """
+        found = format_by_extension(extension)
+        if found is None:
+            return None
+        inner, codec = found
+        # The object says how it is compressed, whatever is going to be written.
+        given = {n: v for n, v in self._given(inner.name).items() if n != COMPRESSION}
+        return self.trusted(self._made(inner.name, given, codec))
+
+    def trusted(self, format: Format) -> Format:  # noqa: A002 - what it is
+        """The format, if a listing may lead to it.
+
+        Raises:
+            ConfigurationError: Reading it runs code, which nothing allows here.
+        """
+        if getattr(format, "runs_code", False) and not self.allow_pickle:
+            msg = f"the newest object is in format {format.name!r}, and reading it runs code"
+            hint = f"name dagster_buckets/format={format.name!r} where it is loaded, or set "
+            hint += "allow_pickle=True, if everyone who can write the bucket may run code here"
+            raise ConfigurationError(msg, hint=hint)
+        return format
+
+    def _given(self, name: str) -> dict[str, Any]:
+        return {**self.options.get(name, {}), **self.chosen}
+
+    def _made(self, name: str, given: Mapping[str, Any], codec: Codec | None = None) -> Format:
+        plain = get_format(name)
+        options = dict(given)
+        made = format_class(name)
+        if COMPRESSION not in option_names(made):
+            codec = codec or check_codec(options.pop(COMPRESSION, None))
+        settings = {"limit": self.limit}
+        # The same object for most: nothing is set.
+        if options or self.limit != Limit():
+            plain = cast("Format", with_options(made, name, options, settings))
+        return compressed(plain, codec, self.limit) if codec else plain
+
+
+def first_named(*settings: str | None) -> str:
+    """The first of these format settings that names one, else :data:`AUTO`."""
+    return next((name for name in settings if name not in (None, AUTO)), AUTO) or AUTO

@@ -1,0 +1,57 @@
+"""Limits: how much memory the bytes of one object may become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagster_buckets.errors import DecodeError
+
+__all__ = ["Limit"]
+
+#: What any object may become: smaller bombs do no harm.
+_HARMLESS = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on what decoding gives, against objects that are small only until they are read.
+
+    Args:
+        max_bytes: What one value may have in memory; ``None`` for no such bound.
+        max_expansion: How many times the stored bytes a value may have, from 1 GiB on.
+
+    Example:
+        >>> Limit(max_bytes=1000).allowed(10)
+        1000
+    """
+
+    max_bytes: int | None = None
+    max_expansion: float = 100.0
+
+    def allowed(self, stored: int) -> int:
+        """The bytes that an object of this stored size may become."""
+        allowed = max(_HARMLESS, int(stored * self.max_expansion))
+        return allowed if self.max_bytes is None else min(allowed, self.max_bytes)
+
+    def check(self, size: int, stored: int, uri: str) -> None:
+        """Refuse a size.
+
+        Args:
+            size: The bytes that the value has, or will have, at least.
+            stored: The bytes of the object.
+            uri: For the error.
+
+        Raises:
+            DecodeError: It is more than is allowed.
+        """
+        allowed = self.allowed(stored)
+        if size <= allowed:
+            return
+        msg = f"{uri} has {stored:,} bytes and becomes more than {allowed:,} in memory"
+        raise DecodeError(msg, uri=uri, hint=_HINT)
+
+
+_HINT = (
+    "is it what you expect? then raise max_decoded_bytes or max_expansion of the manager, or read "
+    "less of it (columns, filters, a lazy type)"
+)

@@ -1,0 +1,112 @@
+"""Sources: values that give their rows batch by batch, and how they are written as they come."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Collector", "batches_of", "gathered", "written"]
+
+#: What waits in memory until it is encoded, whatever the number of its rows.
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+def batches_of(value: Any) -> pa.RecordBatchReader | None:
+    """The rows of a value as a stream, if it does not hold them all; ``None`` for what does.
+
+    Streams are Arrow's ``RecordBatchReader`` and ``Dataset``, a ``polars.LazyFrame``, a DuckDB
+    relation, and whatever has ``__arrow_c_stream__`` and is no frame of a library that we know.
+    """
+    import pyarrow as pa
+
+    if isinstance(value, pa.RecordBatchReader):
+        return value
+    package = type(value).__module__.partition(".")[0]
+    if package == "polars" and hasattr(value, "collect_batches"):
+        return _of_lazy_frame(value)
+    if package == "pyarrow" and hasattr(value, "scanner"):
+        return pa.RecordBatchReader.from_batches(value.schema, value.scanner().to_batches())
+    if package in ("pandas", "polars", "pyarrow") or not hasattr(value, "__arrow_c_stream__"):
+        return None
+    return pa.RecordBatchReader.from_stream(value)
+
+
+def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """The batches, cut and put together to so many rows; fewer where they take much memory."""
+    waiting: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            piece = rest.slice(0, rows - count)
+            rest = rest.slice(piece.num_rows)
+            waiting.append(piece)
+            count += piece.num_rows
+            size += piece.nbytes
+            if count == rows or size >= _MAX_BYTES:
+                yield waiting
+                waiting, count, size = [], 0, 0
+    if waiting:
+        yield waiting
+
+
+def written(open_writer: Callable[[Any], Any], tables: Iterator[pa.Table]) -> Iterator[bytes]:
+    """What an Arrow writer makes of the tables, as it comes.
+
+    Args:
+        open_writer: Opens the writer on a file.
+        tables: At least one.
+    """
+    sink = Collector()
+    with open_writer(sink) as writer:
+        for table in tables:
+            writer.write_table(table)
+            yield from sink.take()
+    yield from sink.take()
+
+
+class Collector(io.RawIOBase):
+    """A file that keeps what is written to it until it is taken away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep a copy: the writer uses its memory again."""
+        copy = bytes(data)
+        self._written.append(copy)
+        self._size += len(copy)
+        return len(copy)
+
+    def tell(self) -> int:
+        """How much was written in all."""
+        return self._size
+
+    def take(self) -> list[bytes]:
+        """What was written since the last time: one buffer, or none."""
+        taken, self._written = self._written, []
+        return [b"".join(taken)] if taken else []
+
+
+def _of_lazy_frame(frame: Any) -> pa.RecordBatchReader:
+    import polars as pl
+    import pyarrow as pa
+
+    def tables() -> Iterator[pa.Table]:
+        for part in frame.collect_batches(maintain_order=True):
+            yield part.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    empty = pl.DataFrame(schema=frame.collect_schema())
+    schema = empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    batches = (batch for table in tables() for batch in table.cast(schema).to_batches())
+    return pa.RecordBatchReader.from_batches(schema, batches)
