@@ -31,7 +31,7 @@ from dagster_buckets.errors import (
     ObjectNotFoundError,
     StoreUnavailableError,
 )
-from dagster_buckets.objects import Body, Header
+from dagster_buckets.objects import Body, Header, Payload
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_gcs.store import GCSStore
 from dagster_buckets_gcs.upload import checksum, encoded
@@ -206,6 +206,11 @@ def test_one_request_each(raw: RawGCS) -> None:
             assert len(seen.lines) == 1, seen.lines
             assert bytes(store.get(f"x{number}").data) == data
             assert len(seen.lines) == 2, seen.lines
+            for size in (1, 16 * MIB):
+                seen.lines.clear()
+                assert bytes(store.peek(f"x{number}", size).data) == data[:size]
+                # An empty object has no range to ask for.
+                assert len(seen.lines) == (1 if data else 2), seen.lines
             seen.lines.clear()
         store.put("small-stream", Body(iter([b"a", b"b"])))
         assert len(seen.lines) == 1, seen.lines
@@ -214,6 +219,13 @@ def test_one_request_each(raw: RawGCS) -> None:
             file.seek(-8, os.SEEK_END)
             file.read(8)
         assert len(seen.lines) == 2, seen.lines
+        version = store.head("x2")
+        seen.lines.clear()
+        with store.open("x2", version) as file:
+            file.seek(-8, os.SEEK_END)
+            assert seen.lines == []
+            file.read(8)
+        assert len(seen.lines) == 1, seen.lines
 
 
 def test_a_large_one_is_a_session_of_parts(raw: RawGCS) -> None:
@@ -334,6 +346,22 @@ def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
         with pytest.raises(IntegrityError, match="gs://"):
             store.get("x")
         assert len(seen.lines) == 4
+        damages.append(1)
+        assert bytes(store.peek("x", 100).data) == b"streamed, so without a digest"
+        assert len(seen.lines) == 6
+        damages.extend([1, 1, 1])
+        with pytest.raises(IntegrityError, match="CRC-32C"):
+            store.peek("x", 100)
+
+
+def test_a_start_that_is_cut_is_refused() -> None:
+    headers = {"Content-Range": "bytes 0-7/10"}
+    with (
+        serving(lambda *_: (206, headers, b"0123456")) as seen,
+        opened("b", seen.endpoint) as store,
+        pytest.raises(IntegrityError, match="the first 8 bytes came as 7 bytes"),
+    ):
+        store.peek("x", 8)
 
 
 def test_gzipped_objects_come_as_they_are_stored() -> None:
@@ -341,20 +369,32 @@ def test_gzipped_objects_come_as_they_are_stored() -> None:
     headers = {"Content-Encoding": "gzip", "X-Goog-Stored-Content-Length": str(len(packed))}
     with serving(lambda *_: (200, headers, packed)) as seen, opened("b", seen.endpoint) as store:
         assert store.get("x").data == packed
+        assert store.peek("x", 100).data == packed
 
 
-def test_an_emulator_without_the_xml_interface(raw: RawGCS) -> None:
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize(
+    "read",
+    [lambda s: s.get("x"), lambda s: s.peek("x", 2), lambda s: s.peek("x", 9)],
+    ids=["get", "start", "whole"],
+)
+def test_an_emulator_without_the_xml_interface(
+    raw: RawGCS, read: Callable[[GCSStore], Payload], *, forgets: bool
+) -> None:
     def respond(handler: BaseHTTPRequestHandler, body: bytes) -> Any:
         if not handler.path.startswith(("/storage/", "/upload/", "/download/")):
             return 404, {}, b"404 page not found"
-        return forward(raw.endpoint, handler, body)
+        status, headers, content = forward(raw.endpoint, handler, body)
+        if forgets:
+            headers = {k: v for k, v in headers.items() if not k.lower().startswith("x-goog-meta-")}
+        return status, headers, content
 
     with serving(respond) as seen, opened(raw.bucket, seen.endpoint) as store:
         store.put("x", Body.of(b"value"), header=Header(format="text"))
         for expected in (2, 1):
             seen.lines.clear()
-            assert store.get("x").info.header == store.head("x").header
-            assert len(seen.lines) == expected + 1
+            assert read(store).info.header == store.head("x").header
+            assert len(seen.lines) == expected + forgets + 1
 
 
 @pytest.mark.parametrize("fault", ["refused", "last answer lost"])
@@ -430,11 +470,12 @@ def test_a_part_kept_by_halves_is_continued() -> None:
 # -- errors ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["get", "head", "open", "put", "scan", "delete"])
+@pytest.mark.parametrize("method", ["get", "peek", "head", "open", "put", "scan", "delete"])
 def test_missing_bucket(gcs_endpoint: str, method: str) -> None:
     with opened("never-made", gcs_endpoint) as store:
         actions: dict[str, Callable[[], Any]] = {
             "get": lambda: store.get("x"),
+            "peek": lambda: store.peek("x", 9),
             "head": lambda: store.head("x"),
             "open": lambda: store.open("x"),
             "put": lambda: store.put("x", Body.of(b"")),
@@ -466,7 +507,7 @@ def test_google_says_what_is_missing(body: bytes, error: type[Exception]) -> Non
 
 
 @pytest.mark.parametrize(("status", "hint"), [(401, "expired"), (403, "roles/storage.objectUser")])
-@pytest.mark.parametrize("method", ["get", "put", "head", "scan", "delete"])
+@pytest.mark.parametrize("method", ["get", "peek", "put", "head", "scan", "delete"])
 def test_refused(status: int, hint: str, method: str) -> None:
     said = json.dumps(
         {"error": {"code": status, "message": f"Invalid Credentials {CANARY}"}}
@@ -477,6 +518,7 @@ def test_refused(status: int, hint: str, method: str) -> None:
     ):
         actions: dict[str, Callable[[], Any]] = {
             "get": lambda: store.get("x"),
+            "peek": lambda: store.peek("x", 9),
             "head": lambda: store.head("x"),
             "put": lambda: store.put("x", Body.of(b"")),
             "scan": lambda: list(store.scan()),
@@ -565,7 +607,15 @@ def test_replaced_while_it_is_read(store: GCSStore) -> None:
     store.put("x", Body.of(b"first version"))
     with store.open("x") as file:
         store.put("x", Body.of(b"second version"))
-        with pytest.raises(StoreUnavailableError, match="replaced"):
+        with pytest.raises(StoreUnavailableError, match="written again while it was being read"):
+            file.read()
+
+
+def test_deleted_while_it_is_read(store: GCSStore) -> None:
+    store.put("x", Body.of(b"first version"))
+    with store.open("x") as file:
+        store.delete(["x"])
+        with pytest.raises(ObjectNotFoundError):
             file.read()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import stat
@@ -20,7 +21,7 @@ from dagster_buckets.errors import (
     StoreError,
 )
 from dagster_buckets.objects import Body, Header
-from dagster_buckets.testing.stores import RawObjects, StoreConformance
+from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_local.store import LocalStore
 
 
@@ -99,7 +100,7 @@ def test_symbolic_links_are_not_followed(
     folder = outside if target == "outside" else root / "base/prefix/real"
     (root / "base/prefix/link").symlink_to(folder)
     (root / "base/prefix/file").symlink_to(folder / "x")
-    for method in (store.get, store.head, store.open):
+    for method in (store.get, store.head, store.open, lambda key: store.peek(key, 9)):
         for key in ("link/x", "file"):
             with pytest.raises(StoreError, match="symbolic link") as caught:
                 method(key)
@@ -292,6 +293,24 @@ def test_reader_keeps_its_version(store: LocalStore) -> None:
     with store.open("x") as file:
         store.put("x", Body.of(b"new"))
         assert file.read() == b"old"
+
+
+def test_peek_reads_no_more_than_it_gives(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("x", Body.of(bytes(10 * MIB)))
+    read = io.FileIO.read
+    sizes: list[int] = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = read(self, -1 if size is None else size)
+            sizes.append(len(data))
+            return data
+
+    monkeypatch.setattr(os, "fdopen", lambda file, *_, **options: Counted(file, closefd=False))
+    assert store.peek("x", 1000).info.size == 10 * MIB
+    assert sizes == [1000]
 
 
 def test_writers_and_deleters_of_one_folder(store: LocalStore) -> None:

@@ -128,7 +128,7 @@ def test_keys_that_seaweedfs_loses_are_refused(
     store.put("back/slash", Body.of(b"another object"))
     calls: list[Callable[[], object]] = [
         lambda: store.put(key, Body.of(b"x")), lambda: store.get(key), lambda: store.head(key),
-        lambda: store.open(key), lambda: store.delete([key]),
+        lambda: store.open(key), lambda: store.peek(key, 9), lambda: store.delete([key]),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(InvalidKeyError, match="on this server"):
@@ -182,7 +182,7 @@ def test_a_folder_of_another_tool_is_in_the_way(store: S3Store, raw: RawS3) -> N
 # -- credentials, buckets --------------------------------------------------------------------------
 
 CALLS: list[Callable[[S3Store], object]] = [
-    lambda s: s.get("x"), lambda s: s.head("x"), lambda s: s.open("x"), lambda s: list(s.scan()),
+    lambda s: s.get("x"), lambda s: s.peek("x", 9), lambda s: s.head("x"), lambda s: s.open("x"), lambda s: list(s.scan()),
     lambda s: s.delete(["x"]), lambda s: s.put("x", Body.of(b"1")),
     lambda s: s.put("x", Body.of(b"1"), if_absent=True), lambda s: s.put("x", Body.of(b"1"), if_match='"e"'),
     lambda s: s.put("x", Body.of(bytes(17 * MIB))), lambda s: s.put("x", Body.of(bytes(17 * MIB)), if_absent=True),

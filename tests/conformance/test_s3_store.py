@@ -10,7 +10,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -26,7 +27,7 @@ from dagster_buckets.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from dagster_buckets.objects import Body, Header, digest_of
+from dagster_buckets.objects import Body, Header, ObjectInfo, digest_of
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_s3.seaweedfs import is_seaweedfs
 from dagster_buckets_s3.store import S3Store
@@ -41,6 +42,10 @@ KEYS: dict[str, Any] = {
     "aws_access_key_id": "AKIDEXAMPLE",
     "aws_secret_access_key": CANARY,
 }
+
+
+DESCRIBED = {"ETag": '"e1"', "last-modified": "Tue, 24 Nov 2026 12:35:10 GMT"}
+VERSION = ObjectInfo("x", "s3://lake/p/x", 10, '"e1"', datetime(2026, 11, 24, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -189,6 +194,35 @@ def test_one_request_per_put_and_per_get(stub: Stub, stubbed: S3Store) -> None:
         )  # fmt: skip
 
 
+def test_requests_of_peek(stub: Stub, stubbed: S3Store) -> None:
+    data = b"0123456789"
+
+    def answer(request: Request) -> Answer:
+        stop = int(request.headers["range"].rpartition("-")[2]) + 1
+        part = data[:stop]
+        return 206, DESCRIBED | {"content-range": f"bytes 0-{len(part) - 1}/{len(data)}"}, part
+
+    stub.answer = answer
+    for size in (4, 10, 16 * MIB):
+        assert bytes(stubbed.peek("x", size).data) == data[:size]
+        (request,) = stub.requests
+        assert (request.method, request.headers["range"]) == ("GET", f"bytes=0-{size - 1}")
+        stub.requests.clear()
+
+
+@pytest.mark.parametrize("etag", ['"e1"', ""])
+def test_requests_of_a_reader_of_a_known_version(stub: Stub, stubbed: S3Store, etag: str) -> None:
+    stub.answer = lambda _: (206, DESCRIBED | {"content-range": "bytes 0-9/10"}, b"0123456789")
+    with stubbed.open("x", replace(VERSION, etag=etag)) as file:
+        file.seek(4)
+        file.seek(0)
+        assert stub.requests == []
+        assert file.read() == b"0123456789"
+    (request,) = stub.requests
+    assert (request.method, request.path) == ("GET", "/lake/p/x")
+    assert request.headers.get("if-match") == (etag or None)
+
+
 def test_environment_does_not_override(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     with stub_server() as other:
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
@@ -244,12 +278,12 @@ def test_address_at_aws(bucket: str, region: str | None, expected: tuple[str, bo
 @pytest.mark.parametrize(
     "call",
     [
-        lambda s: s.get("x"), lambda s: s.head("x"), lambda s: s.open("x"), lambda s: list(s.scan()),
+        lambda s: s.get("x"), lambda s: s.peek("x", 9), lambda s: s.head("x"), lambda s: s.open("x"), lambda s: list(s.scan()),
         lambda s: s.delete(["x"]), lambda s: s.put("x", Body.of(b"1")),
         lambda s: s.put("x", Body.of(b"1"), if_absent=True), lambda s: s.put("x", Body.of(b"1"), if_match='"e"'),
         lambda s: s.put("x", Body.of(bytes(17 * MIB))), lambda s: s.put("x", Body.of(bytes(17 * MIB)), if_absent=True),
     ],
-    ids=["get", "head", "open", "scan", "delete", "put", "create", "swap", "large", "large-create"],
+    ids=["get", "peek", "head", "open", "scan", "delete", "put", "create", "swap", "large", "large-create"],
 )  # fmt: skip
 def test_missing_bucket(moto_endpoint: str, call: Any) -> None:
     store = S3Store("no-such-bucket", endpoint_url=moto_endpoint, **KEYS)
@@ -288,6 +322,7 @@ def test_refusals(  # noqa: PLR0913, PLR0917 - one table
         lambda: stubbed.get("x"), lambda: stubbed.head("x"), lambda: stubbed.put("x", Body.of(b"1")),
         lambda: stubbed.put("x", Body.of(b"1"), if_absent=True), lambda: list(stubbed.scan()),
         lambda: stubbed.delete(["x"]), lambda: stubbed.put("x", Body.of(bytes(17 * MIB))),
+        lambda: stubbed.peek("x", 9), lambda: stubbed.open("x", VERSION).read(),
     ]  # fmt: skip
     for call in calls:
         stub.requests.clear()
@@ -315,7 +350,11 @@ def test_refusals(  # noqa: PLR0913, PLR0917 - one table
 )
 def test_another_server_is_never_an_empty_bucket(stub: Stub, stubbed: S3Store, answer: Any) -> None:
     stub.answer = lambda _: answer
-    for call in (lambda: stubbed.get("x"), lambda: stubbed.head("x"), lambda: list(stubbed.scan())):
+    calls: list[Callable[[], object]] = [
+        lambda: stubbed.get("x"), lambda: stubbed.peek("x", 9), lambda: stubbed.head("x"),
+        lambda: list(stubbed.scan()),
+    ]  # fmt: skip
+    for call in calls:
         with pytest.raises((StoreError, ConfigurationError)) as caught:
             call()
         assert not isinstance(caught.value, FileNotFoundError)
@@ -359,6 +398,8 @@ def test_bucket_of_another_region(stub: Stub, stubbed: S3Store) -> None:
         lambda: stubbed.get("x"),
         lambda: stubbed.put("x", Body.of(b"1")),
         lambda: list(stubbed.scan()),
+        lambda: stubbed.peek("x", 9),
+        lambda: stubbed.open("x", VERSION).read(),
     ):
         with pytest.raises(ConfigurationError, match="another region, eu-west-3") as caught:
             call()
@@ -372,6 +413,8 @@ def test_no_credentials(stub: Stub) -> None:
         lambda: store.get("x"),
         lambda: store.put("x", Body.of(b"1")),
         lambda: list(store.scan()),
+        lambda: store.peek("x", 9),
+        lambda: store.open("x", VERSION).read(),
     ):
         with pytest.raises(AccessDeniedError, match="no AWS credentials found for s3://lake"):
             call()
@@ -394,8 +437,6 @@ def test_half_of_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_credentials_expire_when_they_say(stub: Stub, stubbed: S3Store) -> None:
-    from datetime import UTC, datetime, timedelta
-
     from botocore.credentials import RefreshableCredentials
     from dagster_buckets_s3.credentials import CredentialProvider
 
@@ -514,6 +555,15 @@ def test_damaged_download_is_read_again(stub: Stub, stubbed: S3Store) -> None:
     stub.answer = answer
     assert bytes(stubbed.get("x").data) == b"0123456789"
     assert len(stub.requests) == 2
+    bodies = [b"0123456780", b"0123456789"]
+    assert bytes(stubbed.peek("x", 16 * MIB).data) == b"0123456789"
+    assert len(stub.requests) == 4
+
+
+def test_a_start_that_is_cut_is_refused(stub: Stub, stubbed: S3Store) -> None:
+    stub.answer = lambda _: (206, DESCRIBED | {"content-range": "bytes 0-7/10"}, b"0123456")
+    with pytest.raises(IntegrityError, match="7 bytes came instead of the first 8"):
+        stubbed.peek("x", 8)
 
 
 # -- large objects ---------------------------------------------------------------------------------
@@ -588,16 +638,6 @@ def test_large_conditional_writes(store: S3Store, client: Any, bucket: str, kind
     assert uploads(client, bucket) == []
 
 
-def test_reader_never_mixes_versions(store: S3Store) -> None:
-    store.put("x", Body.of(b"a" * (3 * MIB)))
-    with store.open("x") as file:
-        assert file.read(10) == b"a" * 10
-        store.put("x", Body.of(b"b" * (3 * MIB)))
-        file.seek(2 * MIB)
-        with pytest.raises(StoreUnavailableError, match="written again while it was being read"):
-            file.read(10)
-
-
 def test_reader_of_a_large_object(store: S3Store) -> None:
     data = secrets.token_bytes(40 * MIB)
     store.put("x", Body.of(data))
@@ -616,6 +656,7 @@ def test_characters_that_no_deletion_can_hold_are_refused(store: S3Store, key: s
     calls: list[Callable[[], object]] = [
         lambda: store.put(key, Body.of(b"x")), lambda: store.get(key), lambda: store.head(key),
         lambda: store.open(key), lambda: store.delete([key]), lambda: store.uri(key),
+        lambda: store.peek(key, 9),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(InvalidKeyError, match="XML"):
@@ -647,7 +688,7 @@ def test_how_seaweedfs_is_known(server: str, status: int, code: str, *, expected
 def test_keys_that_seaweedfs_loses(stub: Stub, stubbed: S3Store, key: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: stubbed.put(key, Body.of(b"x")), lambda: stubbed.get(key), lambda: stubbed.head(key),
-        lambda: stubbed.open(key), lambda: stubbed.delete(["x", key]),
+        lambda: stubbed.open(key), lambda: stubbed.delete(["x", key]), lambda: stubbed.peek(key, 9),
     ]  # fmt: skip
     # As long as nothing is known, nothing is done, and it is asked again.
     stub.refuse(503, "SlowDown")

@@ -30,6 +30,10 @@ class SlowStore(LocalStore):
         time.sleep(0.2)
         return super().get(key)
 
+    def peek(self, key: str, size: int) -> Any:
+        time.sleep(0.2)
+        return super().peek(key, size)
+
     def put(self, *args: Any, **options: Any) -> Any:
         time.sleep(0.2)
         return super().put(*args, **options)

@@ -36,6 +36,10 @@ class Recorder(MemoryStore):
         self.requests.append(f"get {key}")
         return super().get(key)
 
+    def peek(self, key: str, size: int) -> Any:
+        self.requests.append(f"peek {key}")
+        return super().peek(key, size)
+
     def head(self, key: str) -> Any:
         self.requests.append(f"head {key}")
         return super().head(key)

@@ -42,6 +42,10 @@ class Recorder(MemoryStore):
         self.requests.append(f"get {key}")
         return super().get(key)
 
+    def peek(self, key: str, size: int) -> Any:
+        self.requests.append(f"peek {key}")
+        return super().peek(key, size)
+
     def scan(self, prefix: str = "") -> Any:
         self.requests.append(f"scan {prefix}")
         return super().scan(prefix)

@@ -35,9 +35,12 @@ def info_of_resource(key: str, uri: str, resource: Mapping[str, Any]) -> ObjectI
 
 
 def info_of_download(key: str, uri: str, answer: Answer) -> ObjectInfo:
-    """The headers of an answer that holds the whole object."""
+    """The headers of an answer that holds the whole object, or one range of it."""
     headers = answer.headers
-    length = headers.get("X-Goog-Stored-Content-Length") or headers.get("Content-Length")
+    length = headers.get("X-Goog-Stored-Content-Length") or (
+        # Emulators do not say how much they store; of a range they say "bytes 0-9/100".
+        headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length")
+    )
     modified = headers.get("Last-Modified")
     own = {
         name.lower().removeprefix(_USER): value

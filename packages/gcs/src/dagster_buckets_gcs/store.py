@@ -12,10 +12,9 @@ from dagster_buckets.errors import (
     IntegrityError,
     InvalidKeyError,
     ObjectNotFoundError,
-    StoreUnavailableError,
 )
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
-from dagster_buckets.stores.base import check_key, check_prefix
+from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_gcs.bucket import MISSING, Bucket
 from dagster_buckets_gcs.client import Answer, Request
@@ -39,6 +38,8 @@ from dagster_buckets_gcs.upload import (
 __all__ = ["GCSStore"]
 
 _PRECONDITION_FAILED = 412
+_NO_SUCH_RANGE = 416
+_CUT = "the server cuts its answers"
 _LISTED = "items(name,size,generation,updated),nextPageToken"
 
 
@@ -173,9 +174,27 @@ class GCSStore:
         except IntegrityError:
             return self._read(key)
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        full, info = check_key(key, prefix=self.prefix), self.head(key)
+        uri = self.uri(key)
+        answer = self._bucket.download(check_key(key, prefix=self.prefix), uri, span=(0, size))
+        if answer.status == _NO_SUCH_RANGE:
+            # An empty object has no first byte.
+            return self.get(key)
+        payload = self._payload(key, answer)
+        if payload.info.size > size:
+            if len(answer.body) != size:
+                msg = f"{uri}: the first {size} bytes came as {len(answer.body)} bytes"
+                raise IntegrityError(msg, uri=uri, hint=_CUT)
+            return payload
+        try:
+            return _verified(payload, answer)
+        except IntegrityError:
+            return self.get(key)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        full, info = check_key(key, prefix=self.prefix), version or self.head(key)
 
         def fetch(start: int, stop: int) -> bytes:
             for _ in range(2):
@@ -183,14 +202,15 @@ class GCSStore:
                     full, info.uri, generation=info.etag, span=(start, stop)
                 )
                 if answer.status == MISSING:
-                    msg = f"{info.uri} was replaced or deleted while it was read"
-                    raise StoreUnavailableError(msg, uri=info.uri, hint="read it again")
+                    # Google says the same of a deleted object, which has no other version.
+                    self.head(key)
+                    raise changed(info.uri)
                 if not answer.ok:
                     raise refusal(answer, info.uri)
                 if len(answer.body) == stop - start:
                     return answer.body
             msg = f"{info.uri}: bytes {start} to {stop} came as {len(answer.body)} bytes"
-            raise IntegrityError(msg, uri=info.uri, hint="the server cuts its answers")
+            raise IntegrityError(msg, uri=info.uri, hint=_CUT)
 
         return open_ranges(info.size, fetch)
 
@@ -230,21 +250,18 @@ class GCSStore:
         return self._bucket.resource(check_key(key, prefix=self.prefix), self.uri(key))
 
     def _read(self, key: str) -> Payload:
+        answer = self._bucket.download(check_key(key, prefix=self.prefix), self.uri(key))
+        return _verified(self._payload(key, answer), answer)
+
+    def _payload(self, key: str, answer: Answer) -> Payload:
         uri = self.uri(key)
-        answer = self._bucket.download(check_key(key, prefix=self.prefix), uri)
         if not answer.ok:
             raise self._bucket.error(answer, uri)
         info = info_of_download(key, uri, answer)
         if info.header is None and self._bucket.reads_json:
             # An emulator that may keep the metadata out of downloads: one more request.
             info = replace(info, header=self.head(key).header)
-        payload = Payload(answer.body, info).verify()
-        stored = stored_crc(answer.headers)
-        found = encoded(checksum([answer.body])) if stored else None
-        if found != stored:
-            msg = f"{uri} came with the CRC-32C {found}, but Google stores {stored}"
-            raise IntegrityError(msg, uri=uri, hint="it was damaged on its way, twice: read again")
-        return payload
+        return Payload(answer.body, info)
 
     def _landed(
         self, answer: Answer, key: str, sealed: Header, *, if_absent: bool
@@ -264,3 +281,13 @@ class GCSStore:
         if found is None or found.write_id != sealed.write_id:
             raise refusal(answer, uri) if lost else conflict(uri, if_absent=if_absent)
         return resource
+
+
+def _verified(payload: Payload, answer: Answer) -> Payload:
+    """The whole object that this answer holds, if it is what Google and we have stored."""
+    uri, stored = payload.verify().info.uri, stored_crc(answer.headers)
+    found = encoded(checksum([answer.body])) if stored else None
+    if found != stored:
+        msg = f"{uri} came with the CRC-32C {found}, but Google stores {stored}"
+        raise IntegrityError(msg, uri=uri, hint="it was damaged on its way, twice: read again")
+    return payload

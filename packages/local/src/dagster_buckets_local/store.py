@@ -15,7 +15,7 @@ from dagster_buckets.errors import (
     ObjectExistsError,
 )
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
-from dagster_buckets.stores.base import check_key, check_prefix
+from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_local.errors import missing, translated
 
@@ -112,12 +112,25 @@ class LocalStore:
             # Once more: the file may have been edited in place while it was read.
             return self._read(key).verify()
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        payload = self._read(key, size)
+        if payload.info.size > size:
+            return payload
+        try:
+            return payload.verify()
+        except IntegrityError:
+            return self.get(key)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.
 
         A later write replaces the file and leaves this reader the old one.
         """
-        with self._found(key) as file:
+        uri = self.uri(key)
+        with self._found(key) as file, translated(uri):
+            if version is not None and version.etag != _etag(os.fstat(file)):
+                raise changed(uri)
             return os.fdopen(os.dup(file), "rb")
 
     def head(self, key: str) -> ObjectInfo:
@@ -207,11 +220,11 @@ class LocalStore:
         finally:
             os.close(file)
 
-    def _read(self, key: str) -> Payload:
+    def _read(self, key: str, size: int = -1) -> Payload:
         with self._found(key) as file, translated(self.uri(key)):
             info = self._info(key, os.fstat(file), read_header(file))
             with os.fdopen(file, "rb", buffering=0, closefd=False) as raw:
-                return Payload(raw.read() or b"", info)
+                return Payload(raw.read(size) or b"", info)
 
     def _check(self, folder: int, name: str, uri: str, if_match: str | None) -> None:
         file = open_file(folder, name, uri)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import IntegrityError, StoreUnavailableError
+from dagster_buckets.stores.base import changed
 
-from dagster_buckets_s3.errors import code_of, translated
+from dagster_buckets_s3.errors import code_of
 
 if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import S3Store as ObstoreS3Store
+
+    from dagster_buckets_s3.clients import Connections
 
 __all__ = ["PARALLEL", "PART", "ChangedError", "ObjectReader", "Version", "first_part"]
 
@@ -29,9 +32,12 @@ class ChangedError(StoreUnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one object, of which ranges can be read."""
+    """One version of one object, of which ranges can be read.
 
-    client: ObstoreS3Store
+    Of whatever is there, where the server gives no ETags.
+    """
+
+    clients: Connections
     path: str
     uri: str
     etag: str
@@ -68,23 +74,23 @@ class Version:
         if self.etag:
             options["if_match"] = self.etag
         try:
-            with translated(self.uri):
-                data = obstore.get(self.client, self.path, options=options).bytes()
+            with self.clients.translated(self.uri):
+                data = obstore.get(self.clients.reading, self.path, options=options).bytes()
         except FileExistsError as error:
-            msg = f"{self.uri} was written again while it was being read"
-            raise ChangedError(msg, uri=self.uri, hint="read it again") from error
+            known = changed(self.uri)
+            raise ChangedError(known.message, uri=known.uri, hint=known.hint) from error
         if len(data) != len(target):
             msg = f"{self.uri}: {len(data)} bytes came instead of {len(target)} from {offset} on"
             raise IntegrityError(msg, uri=self.uri, hint="read it again; check the network")
         target[:] = memoryview(data)
 
 
-def first_part(client: ObstoreS3Store, path: str) -> GetResult:
+def first_part(client: ObstoreS3Store, path: str, size: int) -> GetResult:
     """The first bytes of an object, and all that is known about it, by one request."""
     import obstore
 
     try:
-        return obstore.get(client, path, options={"range": (0, PART)})
+        return obstore.get(client, path, options={"range": (0, size)})
     except obstore.exceptions.GenericError as error:
         # An empty object has no first byte, which is what S3 objects to.
         if code_of(error) not in {"InvalidRange", "416"}:

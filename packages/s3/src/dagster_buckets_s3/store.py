@@ -135,16 +135,28 @@ class S3Store:
                 continue
         return self._read(key).verify()
 
-    def open(self, key: str) -> BinaryIO:
+    def peek(self, key: str, size: int) -> Payload:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        payload = self._first(key, size)
+        if payload.info.size > size:
+            if (count := memoryview(payload.data).nbytes) != size:
+                msg = f"{payload.info.uri}: {count} bytes came instead of the first {size}"
+                raise IntegrityError(msg, uri=payload.info.uri, hint="check the network")
+            return payload
+        try:
+            return payload.verify()
+        except IntegrityError:
+            return self.get(key)
+
+    def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.
 
-        Small reads are joined into requests of 1 MiB.
+        Small reads are joined into requests of 1 MiB. A version without an ETag is not told from
+        others.
         """
-        info = self.head(key)
-        version = Version(
-            self._clients.get().reading, self._path(key), info.uri, info.etag, info.size
-        )
-        return cast("BinaryIO", io.BufferedReader(ObjectReader(version), 1024 * 1024))
+        info = version or self.head(key)
+        found = Version(self._clients.get(), self._path(key), info.uri, info.etag, info.size)
+        return cast("BinaryIO", io.BufferedReader(ObjectReader(found), 1024 * 1024))
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
@@ -219,19 +231,24 @@ class S3Store:
         return path
 
     def _read(self, key: str) -> Payload:
-        path = self._kept(key)
-        with self._clients.calling(self.uri(key)) as clients:
-            first = first_part(clients.reading, path)
-            info = self._info(key, first.meta, first.attributes)
-            start = memoryview(first.bytes())
-        if info.size <= PART or len(start) != PART:
-            return Payload(start, info)
+        first = self._first(key, PART)
+        info = first.info
+        if info.size <= PART or memoryview(first.data).nbytes != PART:
+            return first
         data = bytearray(info.size)
         target = memoryview(data)
-        target[:PART] = start
-        del start
-        Version(clients.reading, path, info.uri, info.etag, info.size).fill(target[PART:], PART)
+        target[:PART] = first.data
+        del first
+        version = Version(self._clients.get(), self._path(key), info.uri, info.etag, info.size)
+        version.fill(target[PART:], PART)
         return Payload(data, info)
+
+    def _first(self, key: str, size: int) -> Payload:
+        path = self._kept(key)
+        with self._clients.calling(self.uri(key)) as clients:
+            first = first_part(clients.reading, path, size)
+            info = self._info(key, first.meta, first.attributes)
+            return Payload(memoryview(first.bytes()), info)
 
     def _info(self, key: str, meta: ObjectMeta, attributes: Attributes) -> ObjectInfo:
         if not meta["e_tag"]:

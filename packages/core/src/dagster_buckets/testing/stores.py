@@ -6,6 +6,7 @@ import pickle
 import secrets
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dagster_buckets.errors import (
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
+    StoreUnavailableError,
 )
 from dagster_buckets.objects import Body, Header, digest_of
 from dagster_buckets.stores.base import ObjectStore
@@ -186,18 +188,49 @@ class StoreConformance:
         assert bytes(payload.data) == b"not ours"
         assert payload.info.header is None
         assert store.head("foreign.bin").header is None
+        for size in (5, 100):
+            payload = store.peek("foreign.bin", size)
+            assert bytes(payload.data) == b"not ours"[:size]
+            assert payload.info.header is None
 
     def test_reads_an_empty_object_of_others(self, store: ObjectStore, raw: RawObjects) -> None:
         raw.write("base/prefix/empty.bin", b"")
         assert bytes(store.get("empty.bin").data) == b""
+        assert bytes(store.peek("empty.bin", 10).data) == b""
 
     @pytest.mark.parametrize("damaged", [b"0123456788", b"012345678"], ids=["flipped", "cut"])
     def test_damage_is_found(self, store: ObjectStore, raw: RawObjects, damaged: bytes) -> None:
         store.put("x", Body.of(b"0123456789"))
         raw.damage("base/prefix/x", damaged)
-        with pytest.raises(IntegrityError) as caught:
-            store.get("x")
-        assert store.uri("x") in str(caught.value)
+        for read in (store.get, lambda key: store.peek(key, 10), lambda key: store.peek(key, MIB)):
+            with pytest.raises(IntegrityError) as caught:
+                read("x")
+            assert store.uri("x") in str(caught.value)
+        # What nobody has read in full, nobody can verify.
+        assert bytes(store.peek("x", 8).data) == damaged[:8]
+
+    # -- the start -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("length", [0, 1, 10, 300 * KIB])
+    @pytest.mark.parametrize("size", [1, 9, 10, 11, 100 * KIB, 16 * MIB])
+    def test_peek(self, store: ObjectStore, length: int, size: int) -> None:
+        data = secrets.token_bytes(length)
+        store.put("a/x", Body.of(data), header=Header(format="bytes"))
+        payload = store.peek("a/x", size)
+        assert bytes(payload.data) == data[:size]
+        found, known = payload.info, store.head("a/x")
+        assert (found.key, found.uri, found.size) == (known.key, known.uri, length)
+        assert found.etag == known.etag
+        assert found.header == known.header
+        assert found.header is not None
+        assert abs(found.modified - known.modified) < timedelta(seconds=2)
+
+    def test_peek_at_a_large_object(self, store: ObjectStore) -> None:
+        data = secrets.token_bytes(self.large)
+        store.put("x", Body.of(data))
+        payload = store.peek("x", 16 * MIB)
+        assert payload.info.size == self.large
+        assert digest_of([payload.data]) == digest_of([memoryview(data)[: 16 * MIB]])
 
     # -- ranged reading ------------------------------------------------------------------------
 
@@ -222,15 +255,60 @@ class StoreConformance:
         store.put("x", Body.of(b""))
         with store.open("x") as file:
             assert file.read() == b""
+        with store.open("x", store.head("x")) as file:
+            assert file.read() == b""
+
+    def test_open_the_version_that_is_known(self, store: ObjectStore) -> None:
+        data = secrets.token_bytes(300 * KIB)
+        written = store.put("x", Body.of(data))
+        (listed,) = store.scan()
+        peeked, got = store.peek("x", 10).info, store.get("x").info
+        for version in (written, listed, peeked, got, store.head("x")):
+            with store.open("x", version) as file:
+                assert file.read(10) == data[:10]
+                file.seek(-20, 2)
+                assert file.read() == data[-20:]
+
+    @pytest.mark.parametrize("new", [b"9876543210", b"", b"short", b"long" * 100_000])
+    def test_open_a_version_that_was_written_over(self, store: ObjectStore, new: bytes) -> None:
+        old = store.put("x", Body.of(b"0123456789"))
+        store.put("x", Body.of(new))
+        with (
+            pytest.raises(StoreUnavailableError, match="written again") as caught,
+            store.open("x", old) as file,
+        ):
+            file.read()
+        assert store.uri("x") in str(caught.value)
+
+    def test_open_a_version_that_was_deleted(self, store: ObjectStore) -> None:
+        old = store.put("x", Body.of(b"0123456789"))
+        store.delete(["x"])
+        with (
+            pytest.raises((ObjectNotFoundError, StoreUnavailableError)) as caught,
+            store.open("x", old) as file,
+        ):
+            file.read()
+        assert store.uri("x") in str(caught.value)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_reader_never_mixes_versions(self, store: ObjectStore, *, known: bool) -> None:
+        old = store.put("x", Body.of(b"a" * (3 * MIB)))
+        with store.open("x", old if known else None) as file:
+            assert file.read(10) == b"a" * 10
+            store.put("x", Body.of(b"b" * (3 * MIB)))
+            file.seek(2 * MIB)
+            # A store may keep what a reader has opened.
+            with suppress(StoreUnavailableError):
+                assert file.read(10) == b"a" * 10
 
     # -- missing -------------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("method", ["get", "head", "open"])
+    @pytest.mark.parametrize("method", ["get", "peek", "head", "open"])
     def test_missing(self, store: ObjectStore, method: str) -> None:
         store.put("x2", Body.of(b"a longer name must not count"))
         store.put("x/y", Body.of(b"nor must a folder"))
         with pytest.raises(ObjectNotFoundError) as caught:
-            getattr(store, method)("x")
+            getattr(store, method)("x", *([10] if method == "peek" else []))
         assert isinstance(caught.value, FileNotFoundError)
         assert store.uri("x") in str(caught.value)
 
@@ -320,6 +398,8 @@ class StoreConformance:
         for method in (store.get, store.head, store.open, store.uri):
             with pytest.raises(InvalidKeyError):
                 method(key)
+        with pytest.raises(InvalidKeyError):
+            store.peek(key, 10)
         with pytest.raises(InvalidKeyError):
             store.delete([key])
         assert raw.keys() == []
