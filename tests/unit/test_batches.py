@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -9,12 +9,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError, ObjectNotFoundError
-from dagster_buckets.formats.batches import stream_batches
+from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.frames import to_arrow
 
 
-def stream(*tables: pa.Table, **options: Any) -> pa.RecordBatchReader:
-    return stream_batches(((f"memory://{i}", t) for i, t in enumerate(tables)), **options)
+def stream(
+    *tables: pa.Table, columns: Sequence[Mapping[str, str]] | None = None
+) -> pa.RecordBatchReader:
+    constants = columns or [{}] * len(tables)
+    return stream_batches(
+        Rows(f"memory://{i}", table.to_reader(), constants[i]) for i, table in enumerate(tables)
+    )
 
 
 def test_one_after_another() -> None:
@@ -111,19 +116,20 @@ def test_one_table_in_memory(columns: Any, kind: pa.DataType) -> None:
     size, base = 8_000_000, pa.total_allocated_bytes()
     taken = 0
 
-    def make(i: int) -> tuple[str, pa.Table]:
+    def make(i: int) -> Rows:
         value: Any = pa.scalar(i, kind if i else pa.int64())
         values = pa.repeat(value, size // 8)
-        return f"memory://{i}", pa.table({"n": values})
+        constants = columns[i] if columns else {}
+        return Rows(f"memory://{i}", pa.table({"n": values}).to_reader(), constants)
 
-    def tables() -> Iterator[tuple[str, pa.Table]]:
+    def objects() -> Iterator[Rows]:
         nonlocal taken
         for i in range(5):
             assert pa.total_allocated_bytes() - base < size / 4
             taken += 1
             yield make(i)
 
-    reader = stream_batches(tables(), columns)
+    reader = stream_batches(objects())
     for i in range(5):
         assert taken == max(1, i)
         assert reader.read_next_batch().num_rows == size // 8
@@ -139,11 +145,11 @@ BROKEN = [
 
 
 def breaks(error: Exception) -> pa.RecordBatchReader:
-    def tables() -> Iterator[tuple[str, pa.Table]]:
-        yield "memory://0", pa.table({"n": [1]})
+    def objects() -> Iterator[Rows]:
+        yield Rows("memory://0", pa.table({"n": [1]}).to_reader())
         raise error
 
-    return stream_batches(tables())
+    return stream_batches(objects())
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=repr)
@@ -165,9 +171,9 @@ def test_errors_reach_other_libraries_as_text(error: Exception) -> None:
 
 
 def test_an_error_of_the_first_table_is_raised_at_once() -> None:
-    def tables() -> Iterator[tuple[str, pa.Table]]:
+    def objects() -> Iterator[Rows]:
         raise BROKEN[0]
         yield  # type: ignore[unreachable]
 
     with pytest.raises(DecodeError):
-        stream_batches(tables())
+        stream_batches(objects())

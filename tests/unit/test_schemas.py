@@ -164,9 +164,11 @@ def test_enums_of_other_values_keep_their_values(kind: str) -> None:
     expected = [*frames[0]["e"].to_list(), *frames[1]["e"].to_list()]
     joined = concat_tables(tables, URIS[:2])
     assert from_arrow(joined, pl.DataFrame, "u")["e"].to_list() == expected
-    stream = stream_batches(iter(zip(URIS, tables, strict=False)))
+    rows = [Rows(uri, table.to_reader()) for uri, table in zip(URIS, tables, strict=False)]
+    stream = stream_batches(iter(rows))
     assert pl.concat([pl.DataFrame(b) for b in stream])["e"].to_list() == expected
-    stream = stream_batches(iter(zip(URIS, tables, strict=False)))
+    rows = [Rows(uri, table.to_reader()) for uri, table in zip(URIS, tables, strict=False)]
+    stream = stream_batches(iter(rows))
     assert stream.read_all()["e"].to_pylist() == expected
 
 

@@ -10,7 +10,8 @@ from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.formats.base import Format
 from dagster_buckets.formats.compression import Codec, check_codec, compressed
 from dagster_buckets.formats.limits import Limit
-from dagster_buckets.formats.options import option_names, with_options
+from dagster_buckets.formats.options import option_names, settings_of, with_options
+from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
 __all__ = ["AUTO", "COMPRESSION", "Formats", "first_named"]
@@ -30,6 +31,7 @@ class Formats:
         allow_pickle: Whether ``auto`` writes what no other format claims as a pickle, and reads
             formats whose objects can run code.
         limit: How large values may become in memory.
+        signing_keys: What signs pickles; without, they are neither signed nor checked.
 
     Example:
         >>> formats = Formats({"parquet": {"row_group_size": 1000}})
@@ -41,6 +43,7 @@ class Formats:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     allow_pickle: bool = False
     limit: Limit = field(default_factory=Limit)
+    signing_keys: SigningKeys | None = field(default=None, repr=False)
 
     def check(self) -> None:
         """Refuse options of the manager that cannot work.
@@ -113,14 +116,13 @@ class Formats:
         return {**self.options.get(name, {}), **self.chosen}
 
     def _made(self, name: str, given: Mapping[str, Any], codec: Codec | None = None) -> Format:
-        plain = get_format(name)
         options = dict(given)
         made = format_class(name)
         if COMPRESSION not in option_names(made):
             codec = codec or check_codec(options.pop(COMPRESSION, None))
-        settings = {"limit": self.limit}
-        # The same object for most: nothing is set.
-        if options or self.limit != Limit():
+        settings = {"limit": self.limit, "signing_keys": self.signing_keys}
+        plain = get_format(name)  # refuses what is no format
+        if options or settings_of(made):
             plain = cast("Format", with_options(made, name, options, settings))
         return compressed(plain, codec, self.limit) if codec else plain
 

@@ -22,6 +22,7 @@ from dagster_buckets.definitions import (
     settings_of,
 )
 from dagster_buckets.formats.limits import Limit
+from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, describe_load
 from dagster_buckets.plugins import check_name, get_layout
@@ -52,6 +53,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         format_options: Options of formats, ``{"parquet": {"row_group_size": 50_000}}``.
         allow_pickle: Whether ``format="auto"`` writes as a pickle what no other format can hold,
             and reads pickles that a listing finds. Who can write the bucket then runs code.
+        pickle_key: ``id:secret`` of the key that signs pickles, and behind it those that verify
+            them still; give an ``EnvVar``. What is not signed by one of them is then not unpickled.
         max_decoded_bytes: What one value may have in memory; no bound by default.
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
     """
@@ -79,6 +82,11 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         default=False,
         description="Whether 'auto' may write and read pickles, which run code of whoever wrote.",
     )
+    pickle_key: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        repr=False,
+        description="'id:secret' that signs pickles, older ones behind it; give an EnvVar.",
+    )
     max_decoded_bytes: Optional[int] = Field(  # noqa: UP045
         default=None, ge=1, description="What one value may have in memory, in bytes."
     )
@@ -89,7 +97,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     _lock: Lock = PrivateAttr(default_factory=Lock)
     _values: Optional[ValueStore] = PrivateAttr(default=None)  # noqa: UP045
 
-    @field_validator("prefix", "format", "layout", mode="before")
+    @field_validator("prefix", "format", "layout", "pickle_key", mode="before")
     @classmethod
     def _check_early(cls, value: Any, info: Any) -> Any:
         # Of an EnvVar only its name is known now: it is checked when the store is made.
@@ -118,12 +126,17 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         """The data path without Dagster; made when it is first used."""
         with self._lock:
             if self._values is None:
-                for name in ("prefix", "format", "layout"):
+                for name in ("prefix", "format", "layout", "pickle_key"):
                     _check_setting(name, getattr(self, name))
                 store = self.make_store()
                 layout = get_layout(self.layout, scheme=scheme_of(store))
                 limit = Limit(self.max_decoded_bytes, self.max_expansion)
-                formats = Formats(self.format_options, allow_pickle=self.allow_pickle, limit=limit)
+                formats = Formats(
+                    self.format_options,
+                    allow_pickle=self.allow_pickle,
+                    limit=limit,
+                    signing_keys=SigningKeys.parse(self.pickle_key) if self.pickle_key else None,
+                )
                 formats.check()
                 self._values = ValueStore(store, layout, self.max_concurrency, formats=formats)
             return self._values
@@ -256,5 +269,7 @@ def _check_setting(name: str, value: str | None) -> None:
         check_prefix(value)
     elif name == "layout" and value is not None:
         get_layout(value)
+    elif name == "pickle_key" and value is not None:
+        SigningKeys.parse(value)
     elif value is not None and value != AUTO:
         check_name("formats", value)

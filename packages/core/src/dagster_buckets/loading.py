@@ -9,7 +9,7 @@ from typing import Any
 from dagster_buckets.address import asset_of, path_of
 from dagster_buckets.choosing import first_named
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
-from dagster_buckets.formats.batches import stream_batches
+from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
 from dagster_buckets.formats.lazy import empty_scan, is_lazy_type
 from dagster_buckets.placing import Located
@@ -191,18 +191,20 @@ class _Load:
     def batches(self, pairs: Sequence[_Pair]) -> Any:
         import pyarrow as pa
 
-        reader = Reader(self.values.places, pa.Table, self.request.options.partition_columns)
+        reader = Reader(self.values.places, pa.RecordBatchReader)
+        columned = Reader(self.values.places, columns=self.request.options.partition_columns)
 
         def work(pair: _Pair) -> tuple[Any, int]:
             piece = self.piece(reader, pair)
             return reader.value(piece), piece.size
 
-        def tables() -> Iterator[tuple[str, pa.Table]]:
-            for (_, located), table in self.ahead(work, pairs):
-                if table is not None and located is not None:
-                    yield self.values.store.uri(located.key), table
+        def objects() -> Iterator[Rows]:
+            for (_, located), found in self.ahead(work, pairs):
+                if found is not None and located is not None:
+                    uri = self.values.store.uri(located.key)
+                    yield Rows(uri, found, columned.dimensions(located))
 
-        return stream_batches(tables())
+        return stream_batches(objects())
 
     def ahead(
         self, work: Callable[[_Pair], tuple[Any, int]], pairs: Sequence[_Pair]

@@ -19,7 +19,6 @@ from dagster_buckets_s3.clients import Clients, Options, Settings
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, first_part
 from dagster_buckets_s3.seaweedfs import fault
-from dagster_buckets_s3.uploads import short
 from dagster_buckets_s3.writer import Write, matching
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class S3Store:
         path = self._kept(key)
         # Before the stream is touched: without credentials it need not begin.
         clients = self._clients.get()
-        body = short(body)
+        body = body.settled(PART)
         write = Write(
             settings=self._settings,
             clients=clients,

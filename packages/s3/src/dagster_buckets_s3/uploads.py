@@ -13,7 +13,7 @@ from dagster_buckets_s3.reader import PARALLEL, PART
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Feed", "conditional_upload", "part_size", "short"]
+__all__ = ["Feed", "conditional_upload", "part_size"]
 
 #: S3 allows so many parts.
 PARTS = 10_000
@@ -55,27 +55,6 @@ class Feed:
             raise
         self.size += memoryview(part).nbytes
         return part
-
-
-def short(body: Body) -> Body:
-    """The same body, held in memory if its stream ends within one part.
-
-    It is then written by one request instead of three, and with its digest.
-    """
-    if body.held is not None:
-        return body
-    parts = _cut(body, PART)
-    first = next(parts, b"")
-    second = next(parts, None)
-    if second is None:
-        return Body.of(first)
-
-    def whole() -> Iterator[Buffer]:
-        yield first
-        yield second
-        yield from parts
-
-    return Body(whole())
 
 
 def part_size(size: int | None) -> int:

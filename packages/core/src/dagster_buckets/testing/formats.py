@@ -9,8 +9,9 @@ import io
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,9 +114,11 @@ class FormatConformance(ScanPromises):
             assert_same(loaded, value)
 
     def test_any_buffer_is_read(self, format: Format, values: Sequence[Any]) -> None:
-        data = bytes(format.encode(values[0]).joined())
+        body = format.encode(values[0])
+        data = bytes(body.joined())
+        info = payload_of(replace(body, buffers=(data,))).info
         for buffer in (data, bytearray(data), memoryview(data)):
-            loaded = format.decode(Payload(buffer, payload_of(Body.of(data)).info), None)
+            loaded = format.decode(Payload(buffer, info), None)
             assert_same(loaded, values[0])
 
     def test_conversions(self, format: Format, samples: FormatSamples) -> None:
@@ -296,7 +299,10 @@ def payload_of(body: Body, uri: str = _URI) -> Payload:
 
 
 def assert_same(left: Any, right: Any) -> None:
-    """Assert that two values are equal and of one type; frames with their index and column types."""
+    """Assert that two values are equal and of one type.
+
+    Frames with their index and column types; files with their names and what is in them.
+    """
     assert type(left) is type(right)
     module = type(left).__module__.partition(".")[0]
     if module == "pandas":
@@ -313,6 +319,9 @@ def assert_same(left: Any, right: Any) -> None:
         import numpy as np
 
         np.testing.assert_array_equal(left, right, strict=True)
+    elif isinstance(left, Path):
+        assert left.name == right.name
+        assert left.read_bytes() == right.read_bytes()
     else:
         assert left == right
         assert repr(left) == repr(right)
