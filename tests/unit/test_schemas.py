@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError
-from dagster_buckets.formats.batches import stream_batches
+from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.frames import concat_tables, from_arrow, to_arrow
 from dagster_buckets.formats.schemas import without_notes
 

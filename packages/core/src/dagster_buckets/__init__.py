@@ -37,6 +37,7 @@ from dagster_buckets.streams import PartitionStream
 from dagster_buckets.values import ValueStore
 
 if TYPE_CHECKING:
+    from dagster_buckets.asset_options import bucket_options
     from dagster_buckets.definitions import AssetLocation
     from dagster_buckets.io_manager import BucketIOManager, MemoryIOManager
 
@@ -82,6 +83,7 @@ __all__ = [
     "UnsupportedTypeError",
     "ValueStore",
     "__version__",
+    "bucket_options",
 ]
 
 
@@ -91,5 +93,9 @@ def __getattr__(name: str) -> Any:
         from dagster_buckets import io_manager
 
         return getattr(io_manager, name)
+    if name == "bucket_options":
+        from dagster_buckets.asset_options import bucket_options
+
+        return bucket_options
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
