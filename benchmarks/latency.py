@@ -33,11 +33,13 @@ class Traffic:
         requests: Method and target of each, as ``GET /bucket/key``.
         connections: How many a client opened.
         most_at_once: How many requests were delayed at the same time.
+        received: The bytes of the answers, with their heads.
     """
 
     requests: tuple[str, ...]
     connections: int
     most_at_once: int
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,12 @@ class Proxy:
         self.process.stdin.write("take\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
-        return Traffic(tuple(answer["requests"]), answer["connections"], answer["most_at_once"])
+        return Traffic(
+            tuple(answer["requests"]),
+            answer["connections"],
+            answer["most_at_once"],
+            answer["received"],
+        )
 
 
 @contextmanager
@@ -91,12 +98,12 @@ class _Relay:
     def __init__(self, host: str, port: int, seconds: float) -> None:
         self.host, self.port, self.seconds = host, port, seconds
         self.requests: list[str] = []
-        self.connections = self.waiting = self.most = 0
+        self.connections = self.waiting = self.most = self.received = 0
 
     def take(self) -> str:
         taken = {"requests": self.requests, "connections": self.connections}
-        taken["most_at_once"] = self.most
-        self.requests, self.connections, self.most = [], 0, 0
+        taken |= {"most_at_once": self.most, "received": self.received}
+        self.requests, self.connections, self.most, self.received = [], 0, 0, 0
         return json.dumps(taken)
 
 
@@ -130,7 +137,7 @@ class _Requests(asyncio.Protocol):
             self._server.close()
 
     async def _open(self) -> None:
-        answers = functools.partial(_Answers, self._client)
+        answers = functools.partial(_Answers, self._relay, self._client)
         loop = asyncio.get_running_loop()
         self._server, _ = await loop.create_connection(answers, self._relay.host, self._relay.port)
         self._delayed = False
@@ -178,10 +185,12 @@ class _Requests(asyncio.Protocol):
 class _Answers(asyncio.Protocol):
     """The server's side of one connection: passes on what comes."""
 
-    def __init__(self, client: asyncio.WriteTransport) -> None:
+    def __init__(self, relay: _Relay, client: asyncio.WriteTransport) -> None:
+        self._relay = relay
         self._client = client
 
     def data_received(self, data: bytes) -> None:
+        self._relay.received += len(data)
         self._client.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -91,13 +91,14 @@ class Projection:
         return cast("ds.Expression", self._of_arrow())
 
     def used(self, schema: pa.Schema) -> list[str]:
-        """The columns that the filters need, as far as that can be told: all, if it cannot."""
+        """The columns that the filters need."""
         if self.filters is None:
             return []
         if self._is_polars:
             return [n for n in self.filters.meta.root_names() if n in schema.names]
         if self._is_arrow:
-            return list(schema.names)
+            empty = schema.empty_table()
+            return [name for name in schema.names if not _works(self.filters, empty, name)]
         return list(dict.fromkeys(name for terms in _groups(self.filters) for name, *_ in terms))
 
     @property
@@ -145,6 +146,17 @@ class Projection:
         msg = f"the filters {self.filters!s} do not fit {uri}: {error}"
         hint = "compare each column with values of its own type; change dagster_buckets/filters"
         return DecodeError(msg, uri=uri, hint=hint)
+
+
+def _works(expression: ds.Expression, empty: pa.Table, without: str) -> bool:
+    """Whether an expression of Arrow, which does not tell its columns, needs this one."""
+    import pyarrow as pa
+
+    try:
+        empty.drop_columns([without]).filter(expression)
+    except (pa.ArrowException, TypeError, ValueError):
+        return False
+    return True
 
 
 def _groups(filters: Any) -> list[list[Any]]:
