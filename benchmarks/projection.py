@@ -74,8 +74,9 @@ def write(endpoint: str) -> int:
     client.close()
     random = np.random.default_rng(7)
     # Random numbers do not compress: the object is as large as the frame.
-    columns = {f"c{i}": random.random(ROWS) for i in range(COLUMNS - 1)}
-    table = pa.table({"k": np.arange(ROWS), **columns})
+    columns: dict[str, Any] = {f"c{i}": random.random(ROWS) for i in range(COLUMNS - 1)}
+    columns["k"] = np.arange(ROWS)
+    table = pa.table(columns)
     values = ValueStore(S3Store(BUCKET, endpoint_url=endpoint, **CREDENTIALS), HiveLayout())
     return values.write(ADDRESS, table).info.size
 
@@ -123,7 +124,9 @@ def ways(endpoint: str) -> list[Measured]:
         Measured("Polars, bare", polars_scan),
         Measured("Arrow, bare", arrow_scan),
         Measured("pl.LazyFrame", lazy, "Polars, bare"),
-        Measured("pl.DataFrame, columns and filters", lambda: len(read(pl.DataFrame)), "Polars, bare"),
+        Measured(
+            "pl.DataFrame, columns and filters", lambda: len(read(pl.DataFrame)), "Polars, bare"
+        ),
         Measured("pa.dataset.Dataset", dataset, "Arrow, bare"),
         Measured("pa.Table, columns and filters", lambda: len(read(pa.Table)), "Arrow, bare"),
         Measured(

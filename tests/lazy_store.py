@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Self, cast
 
-from dagster_buckets.objects import ObjectInfo, Payload
+from dagster_buckets.objects import Buffer, ObjectInfo, Payload
 from dagster_buckets.stores import MemoryStore
 
 
@@ -46,6 +46,12 @@ class ReadingStore(MemoryStore):
         self.gets.append(key)
         with self.request():
             return super().peek(key, size)
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        self.opens.append(version.key)
+        with self.request():
+            self.ranged += stop - start
+            return super().read_range(version, start, stop)
 
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         self.opens.append(key)

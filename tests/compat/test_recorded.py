@@ -51,7 +51,7 @@ class Recorded(MemoryStore):
 
     def peek(self, key: str, size: int) -> Payload:
         payload = self.get(key)
-        return Payload(payload.data[:size], payload.info)
+        return Payload(payload.data[-size:], payload.info)
 
 
 def test_this_version_is_recorded() -> None:

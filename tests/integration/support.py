@@ -18,7 +18,7 @@ from dagster_buckets import (
     ObjectStore,
     Payload,
 )
-from dagster_buckets.objects import Body, Header
+from dagster_buckets.objects import Body, Buffer, Header
 from pydantic import PrivateAttr
 
 S3_KEYS: dict[str, Any] = {
@@ -228,6 +228,10 @@ class CountingStore:
     def peek(self, key: str, size: int) -> Payload:
         self._calls.made.append(("peek", key))
         return self._inner.peek(key, size)
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        self._calls.made.append(("read_range", version.key))
+        return self._inner.read_range(version, start, stop)
 
     def open(self, key: str, version: ObjectInfo | None = None) -> Any:
         self._calls.made.append(("open", key))

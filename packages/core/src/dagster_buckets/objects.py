@@ -173,10 +173,11 @@ class Body:
         if self.held is not None:
             return self
         stream = iter(self.buffers)
-        start: list[Buffer] = []
+        start: list[bytes] = []
         left = limit
         for buffer in stream:
-            start.append(buffer)
+            # A copy, unless it cannot change: some producers use their memory again.
+            start.append(bytes(buffer))
             left -= memoryview(buffer).nbytes
             if left < 0:
                 return replace(self, buffers=chain(start, stream))

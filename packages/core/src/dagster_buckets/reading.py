@@ -25,6 +25,10 @@ __all__ = ["NONE", "Piece", "Reader", "is_none"]
 NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
 
 
+#: Of an object that is scanned so much comes along with what the store says of it: most footers.
+_SCANNED_FIRST = 128 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one request brought of a value: one of the three.
@@ -152,13 +156,13 @@ class Reader:
         with concerning(str(located.address), store.uri(located.key)):
             for key in (located.key, *located.old_keys):
                 try:
-                    info, payload = self._fetched(located.format, key)
+                    info, payload, tail = self._fetched(located.format, key)
                 except ObjectNotFoundError as error:
                     missing = error
                     continue
                 self.places.check_owner(located.address, info)
                 if payload is None:
-                    ref = ObjectRef(info, store)
+                    ref = ObjectRef(info, store, tail)
                     if self.joins and not self._scans(located.format):
                         return Piece(located, part=_part(located.format, ref))
                     return Piece(located, ref=ref)
@@ -167,19 +171,24 @@ class Reader:
                 return Piece(located, info.size, payload)
             raise self.places.nothing_stored(located.address, located) from missing
 
-    def _fetched(self, chosen: Format, key: str) -> tuple[ObjectInfo, Payload | None]:
-        """What the store says of an object, and its bytes, if they are wanted at once."""
+    def _fetched(self, chosen: Format, key: str) -> tuple[ObjectInfo, Payload | None, bytes]:
+        """What the store says of an object, and its bytes, or the last ones of them."""
         store = self.places.store
-        if self.as_type is ObjectRef or self._scans(chosen):
-            return store.head(key), None
-        above = (
-            chosen.streams_above(self.as_type) if isinstance(chosen, SupportsStreaming) else None
-        )
+        if self.as_type is ObjectRef:
+            return store.head(key), None, b""
+        if self._scans(chosen):
+            end = store.peek(key, _SCANNED_FIRST)
+            return end.info, None, bytes(end.data)
+        above = None
+        if isinstance(chosen, SupportsStreaming):
+            above = chosen.streams_above(self.as_type)
         if above is None:
             payload = store.get(key)
-            return payload.info, payload
-        start = store.peek(key, above)
-        return start.info, start if start.info.size <= above else None
+            return payload.info, payload, b""
+        end = store.peek(key, above)
+        if end.info.size <= above:
+            return end.info, end, b""
+        return end.info, None, bytes(end.data)
 
     def _scans(self, chosen: object) -> bool:
         return (

@@ -23,6 +23,7 @@ class ObjectRef:
     Args:
         info: What the store said of the object when it was found.
         store: Where it lies.
+        tail: Its last bytes, if they came along.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -37,6 +38,7 @@ class ObjectRef:
 
     info: ObjectInfo
     store: ObjectStore = field(repr=False, compare=False)
+    tail: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def uri(self) -> str:

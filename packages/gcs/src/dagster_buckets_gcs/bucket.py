@@ -66,6 +66,7 @@ class Bucket:
         *,
         generation: str | None = None,
         span: tuple[int, int] | None = None,
+        last: int | None = None,
     ) -> Answer:
         """The bytes, with all that is known about them in the headers of the same answer.
 
@@ -74,11 +75,14 @@ class Bucket:
             uri: For errors.
             generation: Of this version only; a missing one is answered with 404.
             span: The first byte and the one after the last; ``None`` for all.
+            last: So many bytes at the end.
         """
         # Gzipped objects come as they are stored, so that size and checksum fit.
         headers = {"Accept-Encoding": "gzip"}
         if span:
             headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
+        elif last is not None:
+            headers["Range"] = f"bytes=-{last}"
         params = {"generation": generation} if generation else {}
         if not self.reads_json:
             # Google's XML interface, because its JSON one leaves out the user metadata.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from dagster_buckets.errors import (
@@ -177,14 +178,14 @@ class GCSStore:
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         uri = self.uri(key)
-        answer = self._bucket.download(check_key(key, prefix=self.prefix), uri, span=(0, size))
+        answer = self._bucket.download(check_key(key, prefix=self.prefix), uri, last=size)
         if answer.status == _NO_SUCH_RANGE:
-            # An empty object has no first byte.
+            # An empty object has no last byte.
             return self.get(key)
         payload = self._payload(key, answer)
         if payload.info.size > size:
             if len(answer.body) != size:
-                msg = f"{uri}: the first {size} bytes came as {len(answer.body)} bytes"
+                msg = f"{uri}: the last {size} bytes came as {len(answer.body)} bytes"
                 raise IntegrityError(msg, uri=uri, hint=_CUT)
             return payload
         try:
@@ -192,27 +193,28 @@ class GCSStore:
         except IntegrityError:
             return self.get(key)
 
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> bytes:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        full, uri = check_key(version.key, prefix=self.prefix), version.uri
+        if stop <= start:
+            return b""
+        for _ in range(2):
+            answer = self._bucket.download(full, uri, generation=version.etag, span=(start, stop))
+            if answer.status == MISSING:
+                # Google says the same of a deleted object, which has no other version.
+                self.head(version.key)
+                raise changed(uri)
+            if not answer.ok:
+                raise refusal(answer, uri)
+            if len(answer.body) == stop - start:
+                return answer.body
+        msg = f"{uri}: bytes {start} to {stop} came as {len(answer.body)} bytes"
+        raise IntegrityError(msg, uri=uri, hint=_CUT)
+
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        full, info = check_key(key, prefix=self.prefix), version or self.head(key)
-
-        def fetch(start: int, stop: int) -> bytes:
-            for _ in range(2):
-                answer = self._bucket.download(
-                    full, info.uri, generation=info.etag, span=(start, stop)
-                )
-                if answer.status == MISSING:
-                    # Google says the same of a deleted object, which has no other version.
-                    self.head(key)
-                    raise changed(info.uri)
-                if not answer.ok:
-                    raise refusal(answer, info.uri)
-                if len(answer.body) == stop - start:
-                    return answer.body
-            msg = f"{info.uri}: bytes {start} to {stop} came as {len(answer.body)} bytes"
-            raise IntegrityError(msg, uri=info.uri, hint=_CUT)
-
-        return open_ranges(info.size, fetch)
+        info = version or self.head(key)
+        return open_ranges(info.size, partial(self.read_range, info))
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

@@ -14,7 +14,7 @@ from dagster_buckets.errors import (
     InvalidKeyError,
     ObjectExistsError,
 )
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_local.errors import missing, translated
@@ -122,6 +122,16 @@ class LocalStore:
         except IntegrityError:
             return self.get(key)
 
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        with self.open(version.key, version) as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        if len(data) != stop - start:
+            msg = f"{version.uri}: {len(data)} bytes came instead of {stop - start} from {start} on"
+            raise IntegrityError(msg, uri=version.uri, hint="the file was cut in place")
+        return data
+
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.
 
@@ -220,11 +230,13 @@ class LocalStore:
         finally:
             os.close(file)
 
-    def _read(self, key: str, size: int = -1) -> Payload:
+    def _read(self, key: str, last: int | None = None) -> Payload:
         with self._found(key) as file, translated(self.uri(key)):
             info = self._info(key, os.fstat(file), read_header(file))
             with os.fdopen(file, "rb", buffering=0, closefd=False) as raw:
-                return Payload(raw.read(size) or b"", info)
+                if last is not None:
+                    raw.seek(max(0, info.size - last))
+                return Payload(raw.read() or b"", info)
 
     def _check(self, folder: int, name: str, uri: str, if_match: str | None) -> None:
         file = open_file(folder, name, uri)

@@ -12,12 +12,12 @@ from dagster_buckets.errors import (
     IntegrityError,
     InvalidKeyError,
 )
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import check_key, check_prefix
 
 from dagster_buckets_s3.clients import Clients, Options, Settings
 from dagster_buckets_s3.errors import code_of, not_s3
-from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, first_part
+from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, one_part
 from dagster_buckets_s3.seaweedfs import fault
 from dagster_buckets_s3.writer import Write, matching
 
@@ -136,10 +136,10 @@ class S3Store:
 
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        payload = self._first(key, size)
+        payload = self._part(key, {"suffix": size})
         if payload.info.size > size:
             if (count := memoryview(payload.data).nbytes) != size:
-                msg = f"{payload.info.uri}: {count} bytes came instead of the first {size}"
+                msg = f"{payload.info.uri}: {count} bytes came instead of the last {size}"
                 raise IntegrityError(msg, uri=payload.info.uri, hint="check the network")
             return payload
         try:
@@ -147,14 +147,19 @@ class S3Store:
         except IntegrityError:
             return self.get(key)
 
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`; in parallel above 16 MiB."""
+        target = bytearray(stop - start)
+        self._version(version).fill(memoryview(target), start)
+        return target
+
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.
 
         Small reads are joined into requests of 1 MiB. A version without an ETag is not told from
         others.
         """
-        info = version or self.head(key)
-        found = Version(self._clients.get(), self._path(key), info.uri, info.etag, info.size)
+        found = self._version(version or self.head(key))
         return cast("BinaryIO", io.BufferedReader(ObjectReader(found), 1024 * 1024))
 
     def head(self, key: str) -> ObjectInfo:
@@ -230,7 +235,7 @@ class S3Store:
         return path
 
     def _read(self, key: str) -> Payload:
-        first = self._first(key, PART)
+        first = self._part(key, (0, PART))
         info = first.info
         if info.size <= PART or memoryview(first.data).nbytes != PART:
             return first
@@ -238,16 +243,18 @@ class S3Store:
         target = memoryview(data)
         target[:PART] = first.data
         del first
-        version = Version(self._clients.get(), self._path(key), info.uri, info.etag, info.size)
-        version.fill(target[PART:], PART)
+        self._version(info).fill(target[PART:], PART)
         return Payload(data, info)
 
-    def _first(self, key: str, size: int) -> Payload:
+    def _version(self, info: ObjectInfo) -> Version:
+        return Version(self._clients.get(), self._path(info.key), info.uri, info.etag, info.size)
+
+    def _part(self, key: str, span: Any) -> Payload:
         path = self._kept(key)
         with self._clients.calling(self.uri(key)) as clients:
-            first = first_part(clients.reading, path, size)
-            info = self._info(key, first.meta, first.attributes)
-            return Payload(memoryview(first.bytes()), info)
+            part = one_part(clients.reading, path, span)
+            info = self._info(key, part.meta, part.attributes)
+            return Payload(memoryview(part.bytes()), info)
 
     def _info(self, key: str, meta: ObjectMeta, attributes: Attributes) -> ObjectInfo:
         if not meta["e_tag"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 from dagster_buckets.errors import EncodeError
 from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, noted, projected_stream
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
+from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
@@ -117,8 +118,6 @@ class ArrowIPCFormat(TableFormat):
 
         if as_type is None or not is_reader_type(as_type):
             return self.decode(ref.get(), as_type)
-
-        from dagster_buckets.formats.object_files import open_ranges
 
         with reading(ref.uri, "Arrow IPC"):
             source = open_ranges(ref)

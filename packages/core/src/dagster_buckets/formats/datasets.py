@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
 from typing import Any, Literal, TypeAlias, cast
@@ -12,11 +12,23 @@ from typing import Any, Literal, TypeAlias, cast
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
-import pyarrow.parquet as pq
 
-from dagster_buckets.errors import BucketsError, DecodeError
-from dagster_buckets.formats.frames import arrow_buffer, shared_notes, without_note
-from dagster_buckets.formats.object_files import ObjectFiles, check_version, open_ranges, paths_of
+from dagster_buckets.formats.frames import shared_notes, without_note
+from dagster_buckets.formats.object_files import (
+    WHOLE_SIZE,
+    ObjectFiles,
+    Planner,
+    check_version,
+    paths_of,
+)
+from dagster_buckets.formats.parquet_plans import (
+    groups_left,
+    ranges_of,
+    read_footer,
+    with_footer,
+)
+from dagster_buckets.formats.projection import Projection
+from dagster_buckets.formats.ranged_files import Range, open_ranges
 from dagster_buckets.formats.schemas import (
     check_castable,
     constants_of,
@@ -24,6 +36,7 @@ from dagster_buckets.formats.schemas import (
     unified,
     without_order,
 )
+from dagster_buckets.formats.tables import reading
 from dagster_buckets.references import ObjectRef
 
 __all__ = ["Kind", "Objects", "ObjectsDataset", "open_dataset"]
@@ -63,10 +76,11 @@ class Objects:
         return Objects(self.kind, refs, tuple(self.constants[position] for position in positions))
 
     def as_files(
-        self, *, complete: bool
+        self, *, complete: bool, planner: Planner | None = None
     ) -> tuple[list[ds.Fragment], ds.FileFormat, pyarrow.fs.FileSystem]:
-        """What Arrow makes a dataset of. See :class:`ObjectFiles` for ``complete``."""
-        files = pyarrow.fs.PyFileSystem(ObjectFiles(self.refs, complete=complete))
+        """What Arrow makes a dataset of. See :class:`ObjectFiles` for the arguments."""
+        handler = ObjectFiles(self.refs, complete=complete, planner=planner)
+        files = pyarrow.fs.PyFileSystem(handler)
         kind = _file_format(self.kind)
         fragments = [
             kind.make_fragment(path, files, partition_expression=_expression(constants))
@@ -85,7 +99,7 @@ def open_dataset(
         DecodeError: An object is not in this format, or a column of it does not go together with
             those before it; names the object and the column.
     """
-    schemas = _read_schemas(kind, refs)
+    schemas, refs = _read_schemas(kind, refs)
     uris = [ref.uri for ref in refs]
     schema = unified(schemas, uris)
     check_castable(schemas, uris, schema)
@@ -175,13 +189,34 @@ class ObjectsDataset(ds.FileSystemDataset):
             columns = self._names
         left = [self._positions[fragment.path] for fragment in self.get_fragments(filter)]
         # Files of its own: they know the order in which this very scan opens them.
-        fragments, kind, files = self._objects.at(left).as_files(complete=True)
-        dataset = ds.FileSystemDataset(fragments, self._whole, kind, files)
         if self._rows is not None:
             filter = self._rows if filter is None else self._rows & filter  # noqa: A001
+        planner = self._planner(columns, filter)
+        fragments, kind, files = self._objects.at(left).as_files(complete=True, planner=planner)
+        dataset = ds.FileSystemDataset(fragments, self._whole, kind, files)
         scanner = dataset.scanner(columns=columns, filter=filter, **options)
         # Arrow's own class cannot be inherited from.
         return cast("ds.Scanner", _Scanner(scanner))
+
+    def _planner(self, columns: Any, rows: ds.Expression | None) -> Planner | None:
+        """What tells the ranges that a scan reads of a large object, if that can be told."""
+        if self._known().kind != "parquet" or not (columns is None or isinstance(columns, list)):
+            return None
+        projection = Projection(columns, rows)
+        used = None
+        if columns is not None:
+            used = {*columns, *projection.used(self._whole)}
+
+        def plan(ref: ObjectRef) -> Sequence[Range]:
+            try:
+                footer = read_footer(ref)
+                groups = groups_left(open_ranges(ref), rows, footer)
+                return ranges_of(footer, groups, used)
+            except (pa.ArrowException, OSError, TypeError, ValueError):
+                # Arrow itself says what is wrong, if it finds something wrong.
+                return ()
+
+        return plan
 
     def _scanner_options(self, options: dict[str, Any]) -> dict[str, Any]:
         # Arrow calls this for scanners that it makes without asking us, as DuckDB before version 2
@@ -225,33 +260,30 @@ def _file_format(kind: Kind) -> ds.FileFormat:
     return ds.ParquetFileFormat(default_fragment_scan_options=options)
 
 
-def _read_schemas(kind: Kind, refs: Sequence[ObjectRef]) -> list[pa.Schema]:
+def _read_schemas(kind: Kind, refs: Sequence[ObjectRef]) -> tuple[list[pa.Schema], list[ObjectRef]]:
+    """The schemas, and the references with what is going to be read again of large objects."""
     workers = min(_MAX_CONCURRENCY, len(refs))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="buckets-schema")
     try:
         futures = [pool.submit(_read_schema, kind, ref) for ref in refs]
-        return [future.result() for future in futures]
+        found = [future.result() for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    return [schema for schema, _ in found], [ref for _, ref in found]
 
 
-def _read_schema(kind: Kind, ref: ObjectRef) -> pa.Schema:
-    try:
-        if ref.size <= _FOOTER:
+def _read_schema(kind: Kind, ref: ObjectRef) -> tuple[pa.Schema, ObjectRef]:
+    with reading(ref.uri, f"{kind} format"):
+        if ref.size <= _FOOTER and len(ref.tail) != ref.size:
             payload = ref.get()
             check_version(ref, payload.info)
-            return _schema_of(kind, pa.BufferReader(arrow_buffer(payload.data)))
-        with open_ranges(ref) as file:
-            return _schema_of(kind, file)
-    except BucketsError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        msg = f"{ref.uri} is not a readable file of format {kind!r}: {error}"
-        hint = "materialize it again, or name the format it has in dagster_buckets/format"
-        raise DecodeError(msg, uri=ref.uri, hint=hint) from error
-
-
-def _schema_of(kind: Kind, file: pa.NativeFile) -> pa.Schema:
-    if kind == "arrow":
-        return pa.ipc.open_file(file).schema
-    return pq.ParquetFile(file).schema_arrow
+            ref = replace(ref, tail=bytes(payload.data))
+        elif kind == "parquet":
+            ref = with_footer(ref)
+        if kind == "parquet":
+            schema = read_footer(ref).schema.to_arrow_schema()
+        else:
+            with open_ranges(ref) as file:
+                schema = pa.ipc.open_file(file).schema
+        # Objects that are fetched whole later need not be held in part until then.
+        return schema, ref if ref.size > WHOLE_SIZE else replace(ref, tail=b"")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any, BinaryIO, NoReturn, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 import pyarrow as pa
 import pyarrow.fs
 
 from dagster_buckets.formats import leaving
 from dagster_buckets.formats.frames import arrow_buffer
+from dagster_buckets.formats.ranged_files import Range, open_ranges
 from dagster_buckets.formats.readahead import Readahead
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import changed
 
-__all__ = ["WHOLE_SIZE", "ObjectFiles", "RangedFile", "check_version", "open_ranges", "paths_of"]
+__all__ = ["WHOLE_SIZE", "ObjectFiles", "Planner", "check_version", "paths_of"]
+
+#: Tells the ranges of an object that will be read; none where it does not know.
+Planner: TypeAlias = Callable[[ObjectRef], Sequence[Range]]
 
 #: Objects of up to so many bytes are fetched whole and verified: what one request carries.
 WHOLE_SIZE = 16 * 1024 * 1024
@@ -41,6 +45,7 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
     Args:
         refs: The objects, in the order in which they are going to be opened.
         complete: Whether all of them will be opened, unless the reader stops.
+        planner: Tells which ranges of a large object will be read.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -50,8 +55,15 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         b'hello'
     """
 
-    def __init__(self, refs: Sequence[ObjectRef], *, complete: bool = False) -> None:
+    def __init__(
+        self,
+        refs: Sequence[ObjectRef],
+        *,
+        complete: bool = False,
+        planner: Planner | None = None,
+    ) -> None:
         self._refs = tuple(refs)
+        self._planner = planner
         self._positions = {path: position for position, path in enumerate(paths_of(refs))}
         sizes = [ref.size if ref.size <= WHOLE_SIZE else None for ref in refs]
         self._ahead = Readahead(self._fetch, sizes, complete=complete)
@@ -73,7 +85,7 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         with leaving.called():
             if ref.size <= WHOLE_SIZE:
                 return pa.BufferReader(self._ahead.take(position))
-            return open_ranges(ref)
+            return open_ranges(ref, self._planner(ref) if self._planner else ())
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
         """As :meth:`open_input_file`."""
@@ -122,58 +134,6 @@ def paths_of(refs: Sequence[ObjectRef]) -> list[str]:
         seen.add(ref.uri)
         paths.append(path)
     return paths
-
-
-def open_ranges(ref: ObjectRef) -> pa.NativeFile:
-    """A file of Arrow's, of which only the ranges that are read are fetched."""
-    return pa.PythonFile(cast("io.IOBase", RangedFile(ref.open())), mode="r")
-
-
-class RangedFile:
-    """A seekable reader of an object as Arrow calls it, which gets buffers of Arrow's memory.
-
-    Args:
-        file: Of which only what is read is fetched.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        leaving.held(self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether it can still be read."""
-        return self._file.closed
-
-    def read(self, size: int = -1) -> bytes:
-        """The next ``size`` bytes, fewer only at the end."""
-        parts = []
-        with leaving.called():
-            if size < 0:
-                return self._file.read()
-            while size > 0 and (part := self._file.read(size)):
-                parts.append(part)
-                size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def read_buffer(self, size: int = -1) -> pa.Buffer:
-        """As :meth:`read`; Arrow prefers it."""
-        buffer = arrow_buffer(self.read(size))
-        # Batches of an Arrow IPC file refer to it, and so to an object of Python's.
-        leaving.held(buffer)
-        return buffer
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move there, without a request."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The position of the next byte."""
-        return self._file.tell()
-
-    def close(self) -> None:
-        """Let go of what it holds."""
-        self._file.close()
 
 
 def check_version(ref: ObjectRef, info: ObjectInfo) -> None:

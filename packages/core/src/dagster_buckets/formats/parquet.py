@@ -17,6 +17,13 @@ from dagster_buckets.formats.frames import (
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
+from dagster_buckets.formats.parquet_plans import (
+    groups_left,
+    ranges_of,
+    read_footer,
+    with_footer,
+)
+from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
@@ -147,50 +154,44 @@ class ParquetFormat(TableFormat):
 
     def _part_of(self, ref: ObjectRef, as_type: type | None) -> pa.Table:
         """The table that the projection leaves of an object; only that is fetched."""
-        from dagster_buckets.formats.object_files import open_ranges
-
-        with reading(ref.uri, "Parquet"), open_ranges(ref) as source:
-            file, groups = self._pruned(source, ref.uri)
-            keep = self.kept(file.schema_arrow, as_type)
-            table = file.read_row_groups(
-                groups, columns=self._fetched(file.schema_arrow, ref, keep)
-            )
+        with reading(ref.uri, "Parquet"):
+            ref, footer, schema = _looked_at(ref)
+            keep = self.kept(schema, as_type)
+            fetched = self._fetched(schema, ref, keep)
+            groups = self._groups(ref, footer, schema)
+            plan = ranges_of(footer, groups, fetched)
+            with open_ranges(ref, plan) as source:
+                file = _opened(source, metadata=footer, pre_buffer=True)
+                table = file.read_row_groups(groups, columns=fetched)
             return self.projection.of(table, ref.uri, keep=keep)
 
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
-        import pyarrow as pa
-
-        from dagster_buckets.formats.object_files import open_ranges
-
         with reading(ref.uri, "Parquet"):
-            source = open_ranges(ref)
-            file, groups = self._pruned(source, ref.uri)
-            fetched = self._fetched(file.schema_arrow, ref, ())
-            names = self.projection.names(file.schema_arrow, ref.uri)
+            ref, footer, schema = _looked_at(ref)
+            names = self.projection.names(schema, ref.uri)
+            fetched = self._fetched(schema, ref, ())
+            groups = self._groups(ref, footer, schema)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            with reading(ref.uri, "Parquet"), source:
-                found = file.iter_batches(_BATCH, row_groups=groups, columns=fetched)
-                for batch in found:
+            import pyarrow as pa
+
+            plan = ranges_of(footer, groups, fetched)
+            with reading(ref.uri, "Parquet"), open_ranges(ref, plan) as source:
+                # Arrow would keep what it buffers before it is needed.
+                file = _opened(source, metadata=footer, pre_buffer=False)
+                for batch in file.iter_batches(_BATCH, row_groups=groups, columns=fetched):
                     table = self.projection.of(pa.Table.from_batches([batch]), ref.uri)
                     yield from table.to_batches()
 
-        return projected_stream(only(file.schema_arrow, names), batches())
+        return projected_stream(only(schema, names), batches())
 
-    def _pruned(self, source: Any, uri: str) -> tuple[pq.ParquetFile, list[int]]:
-        """The file, and the groups of rows that the filters do not exclude."""
-        import pyarrow.dataset as ds
-
-        fragment: Any = ds.ParquetFileFormat().make_fragment(source)
-        file = _opened(source, metadata=fragment.metadata)
-        wanted = self.projection.expression(file.schema_arrow)
-        if wanted is None:
-            return file, list(range(file.num_row_groups))
+    def _groups(self, ref: ObjectRef, footer: pq.FileMetaData, schema: pa.Schema) -> list[int]:
+        """The groups of rows that the filters do not exclude."""
+        wanted = self.projection.expression(schema)
         try:
-            left = fragment.subset(wanted, schema=file.schema_arrow)
+            return groups_left(open_ranges(ref), wanted, footer)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise self.projection.misfit(uri, error) from error
-        return file, [group.id for group in left.row_groups]
+            raise self.projection.misfit(ref.uri, error) from error
 
     def _fetched(self, schema: pa.Schema, ref: ObjectRef, keep: Sequence[str]) -> list[str] | None:
         names = self.projection.names(schema, ref.uri, keep=keep)
@@ -212,7 +213,14 @@ class ParquetFormat(TableFormat):
         )
 
 
+def _looked_at(ref: ObjectRef) -> tuple[ObjectRef, pq.FileMetaData, pa.Schema]:
+    """The reference with the footer of its object, the footer, and its schema."""
+    ref = with_footer(ref)
+    footer = read_footer(ref)
+    return ref, footer, footer.schema.to_arrow_schema()
+
+
 def _opened(source: Any, **options: Any) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True, **options)
+    return pq.ParquetFile(source, page_checksum_verification=True, **options)

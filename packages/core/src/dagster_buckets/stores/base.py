@@ -10,7 +10,7 @@ from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+    from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 
 __all__ = ["KEY_LIMIT", "ObjectStore", "changed", "check_key", "check_prefix"]
 
@@ -79,11 +79,11 @@ class ObjectStore(Protocol):
         ...
 
     def peek(self, key: str, size: int) -> Payload:
-        """The first ``size`` bytes of an object, and what is known of all of it; one request.
+        """The last ``size`` bytes of an object, and what is known of all of it; one request.
 
         An object that has no more bytes than that is read in full and verified, as by
-        :meth:`get`. Of a larger one ``data`` is only the start of what ``info`` describes, and
-        not verified.
+        :meth:`get`. Of a larger one ``data`` is only the end of what ``info`` describes, where
+        many formats say what is in it, and not verified.
 
         Args:
             key: Relative to the store's prefix.
@@ -92,6 +92,21 @@ class ObjectStore(Protocol):
         Raises:
             ObjectNotFoundError: There is none.
             IntegrityError: The object was read in full and did not verify, twice.
+        """
+        ...
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        """Exactly these bytes of this version; one request up to 16 MiB. Nothing is verified.
+
+        Args:
+            version: As another method described it.
+            start: Of the first byte.
+            stop: Behind the last byte; at most the size.
+
+        Raises:
+            ObjectNotFoundError: The object was deleted.
+            StoreUnavailableError: Another version is in place.
+            IntegrityError: Fewer bytes came.
         """
         ...
 

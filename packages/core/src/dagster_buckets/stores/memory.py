@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from dagster_buckets.errors import ObjectExistsError, ObjectNotFoundError
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 __all__ = ["MemoryStore"]
@@ -106,7 +106,14 @@ class MemoryStore:
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         data, info = self._find(key)
-        return Payload(data, info).verify() if info.size <= size else Payload(data[:size], info)
+        return Payload(data, info).verify() if info.size <= size else Payload(data[-size:], info)
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        data, info = self._find(version.key)
+        if version.etag != info.etag:
+            raise changed(info.uri)
+        return memoryview(data)[start:stop]
 
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

@@ -15,7 +15,7 @@ import pytest
 
 from dagster_buckets.errors import DecodeError, ObjectNotFoundError
 from dagster_buckets.formats.base import Format, SupportsLazy
-from dagster_buckets.objects import Body, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Buffer, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.memory import MemoryStore
 
@@ -50,6 +50,12 @@ class CountingStore(MemoryStore):
         self.read.append(key)
         self.bytes += min(size, self.head(key).size)
         return super().peek(key, size)
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        """As of any store."""
+        self.read.append(version.key)
+        self.bytes += stop - start
+        return super().read_range(version, start, stop)
 
     def open(self, key: str, version: ObjectInfo | None = None) -> Any:
         """As of any store."""

@@ -1,0 +1,91 @@
+"""Parquet plans: which bytes of an object a projection needs, told from its footer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from dagster_buckets.formats.ranged_files import Range, joined
+from dagster_buckets.references import ObjectRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+__all__ = ["groups_left", "ranges_of", "read_footer", "with_footer"]
+
+#: Length of the footer and "PAR1".
+_END = 8
+_MAGIC = (b"PAR1", b"PARE")
+
+
+def with_footer(ref: ObjectRef) -> ObjectRef:
+    """The reference with the whole footer in its tail; at most two requests.
+
+    What is no Parquet file comes back as it is: whoever reads it says so.
+    """
+    tail = ref.tail
+    if len(tail) < _END <= ref.size:
+        tail = bytes(ref.store.read_range(ref.info, max(0, ref.size - 64 * 1024), ref.size))
+    if bytes(tail[-4:]) not in _MAGIC:
+        return replace(ref, tail=tail)
+    missing = int.from_bytes(tail[-_END:-4], "little") + _END - len(tail)
+    if 0 < missing <= ref.size - len(tail):
+        start = ref.size - len(tail) - missing
+        tail = bytes(ref.store.read_range(ref.info, start, start + missing)) + tail
+    return replace(ref, tail=tail)
+
+
+def groups_left(
+    source: pa.NativeFile, wanted: ds.Expression | None, footer: pq.FileMetaData
+) -> list[int]:
+    """The groups of rows that their statistics do not exclude."""
+    import pyarrow.dataset as ds
+
+    if wanted is None:
+        return list(range(footer.num_row_groups))
+    fragment: Any = ds.ParquetFileFormat().make_fragment(cast("Any", source))
+    left = fragment.subset(wanted, schema=footer.schema.to_arrow_schema())
+    return [group.id for group in left.row_groups]
+
+
+def ranges_of(
+    footer: pq.FileMetaData, groups: Iterable[int], columns: Collection[str] | None
+) -> list[Range]:
+    """The bytes of these columns in these groups.
+
+    Args:
+        footer: Of the object.
+        groups: Of rows, by their numbers.
+        columns: The names of whole columns; ``None`` for all.
+    """
+    leaves = [
+        number
+        for number in range(footer.num_columns)
+        if columns is None or _root(footer, number, columns)
+    ]
+    found = []
+    for group in groups:
+        rows = footer.row_group(group)
+        for number in leaves:
+            chunk = rows.column(number)
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+                start = min(start, chunk.dictionary_page_offset)
+            found.append((start, start + chunk.total_compressed_size))
+    return joined(found)
+
+
+def read_footer(ref: ObjectRef) -> pq.FileMetaData:
+    """The footer of an object whose reference has it in its tail."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(io.BytesIO(ref.tail))
+
+
+def _root(footer: pq.FileMetaData, number: int, columns: Collection[str]) -> bool:
+    path = footer.schema.column(number).path
+    return any(path == name or path.startswith(f"{name}.") for name in columns)
