@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from dagster_buckets.formats import object_files
+from dagster_buckets.formats import object_files, polars_scans
 from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.formats.polars_scans import _filter
 from dagster_buckets.references import ObjectRef
@@ -215,3 +215,17 @@ def test_row_groups_of_large_objects_are_left_out(monkeypatch: pytest.MonkeyPatc
     store.ranged = 0
     assert lazy.filter(pl.col("n") == 5).collect()["n"].to_list() == [5]
     assert store.ranged < refs[0].size / 4
+
+
+@pytest.mark.parametrize("closed", ["both", "left", "right", "none"])
+def test_between_is_two_comparisons(closed: Any) -> None:
+    schema = pa.table({"n": [1], "x": [0.5]}).schema
+    found = str(polars_scans.pushed_down(schema, pl.col("n").is_between(2, 5, closed)))
+    low = ">=" if closed in ("both", "left") else ">"
+    high = "<=" if closed in ("both", "right") else "<"
+    assert f"n {low} 2" in found
+    assert f"n {high} 5" in found
+    # To Polars NaN is greater than all others, so only one side may be left to Arrow.
+    assert ">" not in str(polars_scans.pushed_down(schema, pl.col("x").is_between(2, 5, closed)))
+    assert polars_scans.pushed_down(schema, pl.col("n").clip(2, 5)) is None
+    assert polars_scans.pushed_down(schema, pl.col("unknown") > 1) is None

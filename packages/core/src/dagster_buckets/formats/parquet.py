@@ -17,6 +17,7 @@ from dagster_buckets.formats.frames import (
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
+from dagster_buckets.formats.parquet_limits import read_bounded
 from dagster_buckets.formats.parquet_plans import (
     groups_left,
     ranges_of,
@@ -109,10 +110,21 @@ class ParquetFormat(TableFormat):
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        with reading(payload.info.uri, "Parquet"):
-            file = _opened(pa.BufferReader(arrow_buffer(payload.data)))
-            # Small objects come in numbers, on many threads already.
-            return file.read(use_threads=payload.info.size > _SMALL)
+        info = payload.info
+        with reading(info.uri, "Parquet"):
+            data = arrow_buffer(payload.data)
+
+            def opened(**options: Any) -> pq.ParquetFile:
+                return _opened(pa.BufferReader(data), pre_buffer=True, **options)
+
+            return read_bounded(
+                opened(),
+                self.limit.allowed(info.size),
+                lambda size: self.limit.check(size, info.size, info.uri),
+                reopen=opened,
+                # Small objects come in numbers, on many threads already.
+                threads=info.size > _SMALL,
+            )
 
     def describe(self, file: BinaryIO) -> Description:
         """Rows and columns, from the footer alone."""
@@ -161,8 +173,13 @@ class ParquetFormat(TableFormat):
             groups = self._groups(ref, footer, schema)
             plan = ranges_of(footer, groups, fetched)
             with open_ranges(ref, plan) as source:
-                file = _opened(source, metadata=footer, pre_buffer=True)
-                table = file.read_row_groups(groups, columns=fetched)
+                table = read_bounded(
+                    _opened(source, metadata=footer, pre_buffer=True),
+                    self.limit.allowed(ref.size),
+                    lambda size: self.limit.check(size, ref.size, ref.uri),
+                    groups=groups,
+                    columns=fetched,
+                )
             return self.projection.of(table, ref.uri, keep=keep)
 
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:

@@ -33,6 +33,13 @@ _COMPARISONS: dict[_Comparison, _Comparison] = {
     operator.ge: operator.le,
 }
 
+_CLOSED: tuple[tuple[Any, _Comparison, _Comparison], ...] = (
+    ("both", operator.ge, operator.le),
+    ("left", operator.ge, operator.lt),
+    ("right", operator.gt, operator.le),
+    ("none", operator.gt, operator.lt),
+)
+
 #: Those that a NaN does not pass in Polars, where it is the greatest number, nor in Arrow.
 _WITHOUT_NAN: frozenset[_Comparison] = frozenset({operator.eq, operator.lt, operator.le})
 
@@ -89,9 +96,20 @@ def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
         operands = expression.meta.pop()
         if len(operands) == 2 and _same(expression, operands[1] & operands[0]):  # noqa: PLR2004
             pending += operands
+        elif len(operands) == 3 and (both := _between(expression, operands)):  # noqa: PLR2004
+            pending += both
         else:
             found.append(expression)
     return found
+
+
+def _between(expression: pl.Expr, operands: list[pl.Expr]) -> list[pl.Expr]:
+    """The two comparisons that ``is_between`` is; none for another function of three."""
+    for value, low, high in (operands, reversed(operands)):
+        for closed, below, above in _CLOSED:
+            if _same(expression, value.is_between(low, high, closed)):
+                return [below(value, low), above(value, high)]
+    return []
 
 
 def _left(objects: Objects, conjuncts: list[pl.Expr]) -> list[int]:
@@ -123,6 +141,8 @@ def _comparison(schema: pa.Schema, expression: pl.Expr) -> ds.Expression | None:
         names = column.meta.root_names()
         if constant.meta.root_names() or len(names) != 1 or not _same(column, pl.col(names[0])):
             continue
+        if names[0] not in schema.names:
+            return None
         for compare, exchanged in _COMPARISONS.items():
             if _same(expression, compare(column, constant)):
                 return _translated(schema.field(names[0]), compare, constant)

@@ -119,7 +119,9 @@ class Projection:
             return self.filters
         import pyarrow.parquet as pq
 
-        groups: Any = [[tuple(term) for term in terms] for terms in _groups(self.filters)]
+        groups: Any = [
+            [each for term in terms for each in _bounded(term)] for terms in _groups(self.filters)
+        ]
         return pq.filters_to_expression(groups)
 
     def _filtered(self, table: pa.Table, uri: str) -> pa.Table:
@@ -146,6 +148,20 @@ class Projection:
         msg = f"the filters {self.filters!s} do not fit {uri}: {error}"
         hint = "compare each column with values of its own type; change dagster_buckets/filters"
         return DecodeError(msg, uri=uri, hint=hint)
+
+
+def _bounded(term: Any) -> list[tuple[str, str, Any]]:
+    """The term, and for "in" the bounds of the list, by which Arrow leaves out groups of rows."""
+    name, operator, value = term
+    if operator != "in" or not isinstance(value, list | tuple | set | frozenset) or not value:
+        return [(name, operator, value)]
+    try:
+        low, high = min(value), max(value)
+    except TypeError:
+        return [(name, operator, value)]
+    if low != low or high != high:  # noqa: PLR0124 - NaN, which has no place in an order
+        return [(name, operator, value)]
+    return [(name, operator, value), (name, ">=", low), (name, "<=", high)]
 
 
 def _works(expression: ds.Expression, empty: pa.Table, without: str) -> bool:

@@ -1,0 +1,149 @@
+"""Parquet limits: how large a table becomes is told before it is decoded, as far as that goes.
+
+The footer tells how many values of which width there are, but not how often a long text that is
+stored once comes back. That the dictionaries tell, of which only the longest text matters. What is
+left to a forger (texts in pages that contradict the footer) ends after one group of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["read_bounded"]
+
+#: Bytes of a value in memory; those of a text are in its chunk, or in a dictionary.
+_WIDTHS = {"BOOLEAN": 0.125, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+_TEXT = "BYTE_ARRAY"
+_DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY"}
+
+
+def read_bounded(  # noqa: PLR0913 - what is read, and how much of it may be
+    file: pq.ParquetFile,
+    allowed: int,
+    check: Callable[[int], None],
+    *,
+    groups: Sequence[int] | None = None,
+    columns: list[str] | None = None,
+    reopen: Callable[..., pq.ParquetFile] | None = None,
+    threads: bool = True,
+) -> pa.Table:
+    """Read groups of rows, unless they become too large.
+
+    Args:
+        file: To read.
+        allowed: The bytes that they may have.
+        check: Raises for more than that.
+        groups: Their numbers; ``None`` for all.
+        columns: The columns; ``None`` for all.
+        reopen: Opens the file again, with options, where reading it twice costs no request.
+        threads: Whether Arrow shall decode columns side by side.
+
+    Raises:
+        DecodeError: They do.
+    """
+    import pyarrow as pa
+
+    chosen = list(range(file.num_row_groups) if groups is None else groups)
+    if not chosen or _is_harmless(file.metadata, allowed):
+        return file.read_row_groups(chosen, columns=columns, use_threads=threads)
+    chunks = list(_chunks(file, chosen, columns))
+    least = sum(_least(chunk) for chunk in chunks)
+    check(int(least))
+    if least + sum(_most(chunk) for chunk in chunks) <= allowed:
+        return file.read_row_groups(chosen, columns=columns, use_threads=threads)
+    if reopen is not None:
+        check(int(least + sum(_of_dictionaries(reopen, chunks))))
+    tables, size = [], 0
+    for group in chosen:
+        table = file.read_row_group(group, columns=columns, use_threads=threads)
+        size += table.nbytes
+        check(size)
+        tables.append(table)
+    return pa.concat_tables(tables)
+
+
+def _is_harmless(footer: pq.FileMetaData, allowed: int) -> bool:
+    """Whether the largest of all values, in every row, would be no harm: the quick check."""
+    if footer.num_columns != len(footer.schema.to_arrow_schema().names):
+        return False  # lists have more values than rows
+    size = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+    return footer.num_rows * (16 * footer.num_columns + size) + size <= allowed
+
+
+class _Chunk:
+    """One column of one group of rows."""
+
+    def __init__(self, group: int, path: str, column: Any, length: int) -> None:
+        self.group, self.path, self.column, self.length = group, path, column, length
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether texts in it are stored once and come back often."""
+        return self.column.physical_type == _TEXT and bool(
+            _DICTIONARIES & set(self.column.encodings)
+        )
+
+
+def _chunks(
+    file: pq.ParquetFile, groups: Iterable[int], columns: list[str] | None
+) -> Iterator[_Chunk]:
+    footer = file.metadata
+    for group in groups:
+        rows = footer.row_group(group)
+        for number in range(footer.num_columns):
+            described = footer.schema.column(number)
+            root = described.path
+            if columns is None or any(root == c or root.startswith(f"{c}.") for c in columns):
+                yield _Chunk(group, root, rows.column(number), described.length or 0)
+
+
+def _least(chunk: _Chunk) -> float:
+    """The bytes that a chunk has in memory at least."""
+    column = chunk.column
+    if column.physical_type == _TEXT:
+        return float(4 * column.num_values + column.total_uncompressed_size)
+    return float(column.num_values * _WIDTHS.get(column.physical_type, chunk.length))
+
+
+def _most(chunk: _Chunk) -> int:
+    """What it may have beyond that, if its longest text were all that is in it."""
+    if not chunk.is_repeated:
+        return 0
+    return int(chunk.column.num_values * chunk.column.total_uncompressed_size)
+
+
+def _of_dictionaries(
+    reopen: Callable[..., pq.ParquetFile], chunks: Sequence[_Chunk]
+) -> Iterator[int]:
+    """What texts add that come back as often as they could, by the longest of each chunk."""
+    import pyarrow.compute as pc
+
+    suspects = [chunk for chunk in chunks if chunk.is_repeated]
+    file = reopen(read_dictionary=sorted({chunk.path for chunk in suspects}))
+    for chunk in suspects:
+        batches = file.iter_batches(1, row_groups=[chunk.group], columns=[chunk.path])
+        for dictionary in _dictionaries(next(iter(batches)).column(0)):
+            longest = pc.max(pc.binary_length(dictionary)).as_py() or 0
+            # The texts that are stored as they are have been counted.
+            yield max(0, chunk.column.num_values * longest - chunk.column.total_uncompressed_size)
+
+
+def _dictionaries(array: Any) -> Iterator[Any]:
+    """The dictionaries of an array, and of those within it."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(array.type):
+        yield array.dictionary
+    elif pa.types.is_struct(array.type):
+        for number in range(array.type.num_fields):
+            yield from _dictionaries(array.field(number))
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        yield from _dictionaries(array.values)
+    elif pa.types.is_map(array.type):
+        yield from _dictionaries(array.keys)
+        yield from _dictionaries(array.items)

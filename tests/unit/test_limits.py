@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dagster_buckets import MemoryIOManager
+from dagster_buckets.choosing import Formats
+from dagster_buckets.errors import DecodeError
+from dagster_buckets.formats.limits import Limit
+from dagster_buckets.formats.parquet import ParquetFormat
+from dagster_buckets.objects import Body
+from dagster_buckets.testing.formats import payload_of
+
+MIB = 1024**2
+GIB = 1024**3
+N = 20_000_000
+TEXT = "x" * 10_000
+
+#: Tables of 100 MiB and more whose Parquet files have a few KiB, made in a process of its own.
+BOMBS = {
+    "equal numbers": "pa.table({'n': np.zeros(20_000_000)})",
+    "nulls": "pa.table({'n': pa.nulls(20_000_000, pa.int64())})",
+    "one long text": "pa.table({'s': texts})",
+    "lists of numbers": "pa.table({'l': pa.ListArray.from_arrays(pa.array(np.arange(0, 20_000_001, 10), pa.int32()), pa.array(np.zeros(20_000_000)))})",
+    "lists of a text": "pa.table({'l': pa.ListArray.from_arrays(pa.array(np.arange(0, 200_001, 10), pa.int32()), texts)})",
+    "a text in a struct": "pa.table({'s': pa.StructArray.from_arrays([texts], names=['t'])})",
+    "binary": "pa.table({'s': pa.DictionaryArray.from_arrays(texts.indices, pa.array([b'x' * 10_000]))})",
+}  # fmt: skip
+
+BODY = """
+import io, sys
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(200_000, np.int32)), pa.array(["x" * 10_000]))
+sink = io.BytesIO()
+# Without Arrow's own schema, which would keep the dictionaries.
+pq.write_table({table}, sink, store_schema=False)
+sys.stdout.buffer.write(sink.getvalue())
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_parquet_bomb_is_refused_before_it_is_decoded(name: str) -> None:
+    code = BODY.format(table=BOMBS[name])
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)  # noqa: S603 - our own
+    payload = payload_of(Body.of(made.stdout))
+    assert len(made.stdout) < MIB
+    limit = Limit(max_bytes=100 * MIB)
+    before, pool = pa.total_allocated_bytes(), pa.default_memory_pool()
+    peak = pool.max_memory() or 0
+    with pytest.raises(DecodeError, match="becomes more than 104,857,600") as caught:
+        ParquetFormat(limit=limit).decode(payload, pa.Table)
+    assert "max_decoded_bytes" in str(caught.value.hint)
+    assert "memory://" in str(caught.value)
+    assert (pool.max_memory() or 0) <= max(peak, before + 100 * MIB)
+
+
+def test_ordinary_tables_are_not_refused() -> None:
+    rows = 200_000
+    table = pa.table(
+        {
+            "n": pa.array(np.arange(rows)),
+            "id": [f"{i:036}" for i in range(rows)],
+            "kind": ["one", "two"] * (rows // 2),
+            "tags": [["a", "b"]] * rows,
+            "none": pa.nulls(rows),
+            "at": pa.array(np.arange(rows), pa.timestamp("us")),
+        }
+    )
+    size = table.nbytes
+    payload = payload_of(ParquetFormat().encode(table))
+    assert ParquetFormat().decode(payload, pa.Table).equals(table)
+    # With a limit that the quick check does not pass, but the table does.
+    exact = ParquetFormat(limit=Limit(max_bytes=int(size * 1.5)))
+    assert exact.decode(payload, pa.Table).equals(table)
+    with pytest.raises(DecodeError):
+        ParquetFormat(limit=Limit(max_bytes=size // 3)).decode(payload, pa.Table)
+
+
+def test_long_texts_that_differ_count_group_by_group() -> None:
+    # 1,000 texts of which the longest is 100 times the others: bounded by the longest it would be
+    # refused, so it is read.
+    texts = ["x" * 100] * 999 + ["y" * 10_000]
+    table = pa.table({"s": pa.array(texts).dictionary_encode()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, store_schema=False)
+    payload = payload_of(Body.of(sink.getvalue()))
+    assert ParquetFormat(limit=Limit(max_bytes=20 * MIB)).decode(payload, pa.Table).num_rows == 1000
+
+
+def test_what_is_allowed() -> None:
+    assert Limit().allowed(0) == GIB
+    assert Limit().allowed(GIB) == 100 * GIB
+    assert Limit(max_expansion=2.0).allowed(GIB) == 2 * GIB
+    assert Limit(max_bytes=10).allowed(GIB) == 10
+    Limit().check(GIB, 1, "u")
+    with pytest.raises(DecodeError):
+        Limit().check(GIB + 1, 1, "u")
+
+
+def test_a_manager_sets_the_limit() -> None:
+    manager = MemoryIOManager(max_decoded_bytes=1000, max_expansion=3.0)
+    made: Any = manager.values.formats.named("parquet")
+    assert made.limit == Limit(1000, 3.0)
+    assert Formats().named("parquet").limit == Limit()  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        MemoryIOManager(max_decoded_bytes=0)
