@@ -81,6 +81,10 @@ class ArrowIPCFormat(TableFormat):
             whole = table.unify_dictionaries()
             with self._writer(sink, table.schema) as writer:
                 writer.write_table(whole)
+                if not table.num_rows and all(column.num_chunks for column in whole.columns):
+                    # No batch, no dictionaries, which are the categories of an empty frame.
+                    columns: Any = [column.chunk(0) for column in whole.columns]
+                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=table.schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             msg = f"an Arrow file cannot hold this table: {error}"
             hint = "cast dictionaries within other types to their values, or choose 'parquet'"

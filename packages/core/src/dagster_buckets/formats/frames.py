@@ -91,7 +91,7 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
             table = pa.Table.from_batches([value])
         elif _is(cls, "pandas.DataFrame", "pandas.core.frame.DataFrame"):
             _refuse_odd_columns(value)
-            table = pa.Table.from_pandas(value)
+            table = _pandas_to_arrow(value)
         elif _is(cls, _POLARS):
             table = _polars_to_arrow(value)
         elif (reader := sources.batches_of(value)) is not None:
@@ -104,6 +104,9 @@ def to_arrow(value: Any, format_name: str) -> pa.Table:
         msg = f"Arrow cannot hold this {qualified(cls)}: {error}"
         hint = "give every column one type that Arrow knows, or choose format='pickle'"
         raise EncodeError(msg, hint=hint) from error
+    if table.num_rows and not table.column_names:
+        msg = f"a table needs columns to hold {table.num_rows:,} rows"
+        raise EncodeError(msg, hint="add a column: of pandas, frame.reset_index()")
     return table.replace_schema_metadata(noted(table.schema, value).metadata)
 
 
@@ -240,8 +243,9 @@ def shared_notes(schema: pa.Schema) -> dict[Any, Any] | None:
 
 
 def without_note(metadata: Mapping[Any, Any] | None) -> dict[Any, Any] | None:
-    """Schema metadata less our own note of the class that was written."""
-    return {key: value for key, value in (metadata or {}).items() if key != _KEY} or None
+    """Schema metadata less our own notes, of the class that was written and others."""
+    own = tuple({key for key in metadata or {} if bytes(key).startswith(_KEY)})
+    return {key: value for key, value in (metadata or {}).items() if key not in own} or None
 
 
 def _pandas_index(schema: pa.Schema) -> list[Any]:
@@ -268,6 +272,19 @@ def _to_pandas(table: pa.Table) -> Any:
     if not isinstance(frame, pd.DataFrame):  # pragma: no cover - Arrow always gives a frame
         raise TypeError(qualified(type(frame)))
     return frame
+
+
+def _pandas_to_arrow(frame: Any) -> pa.Table:
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(frame)
+    except TypeError as error:
+        # Of sparse columns, and what else Arrow does not expect.
+        msg = f"Arrow cannot hold this pandas.DataFrame: {error}"
+        raise EncodeError(
+            msg, hint="convert the column: sparse ones with .sparse.to_dense()"
+        ) from error
 
 
 def _polars_to_arrow(frame: Any) -> pa.Table:

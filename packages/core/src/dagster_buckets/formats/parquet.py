@@ -24,6 +24,12 @@ from dagster_buckets.formats.parquet_plans import (
     read_footer,
     with_footer,
 )
+from dagster_buckets.formats.parquet_types import (
+    is_as_written,
+    original_schema,
+    restored,
+    with_dictionaries,
+)
 from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
@@ -102,7 +108,8 @@ class ParquetFormat(TableFormat):
         import pyarrow as pa
 
         sink = pa.BufferOutputStream()
-        with self._writer(sink, table.schema, rows=table.num_rows) as writer:
+        table = with_dictionaries(table)
+        with self._writer(sink, table.schema) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)
         return Body.of(memoryview(sink.getvalue()))
 
@@ -117,21 +124,25 @@ class ParquetFormat(TableFormat):
             def opened(**options: Any) -> pq.ParquetFile:
                 return _opened(pa.BufferReader(data), pre_buffer=True, **options)
 
-            return read_bounded(
-                opened(),
+            file = opened()
+            table = read_bounded(
+                file,
                 self.limit.allowed(info.size),
                 lambda size: self.limit.check(size, info.size, info.uri),
                 reopen=opened,
                 # Small objects come in numbers, on many threads already.
                 threads=info.size > _SMALL,
             )
+            if is_as_written(table.schema):
+                return table
+            return restored(table, original_schema(file.metadata))
 
     def describe(self, file: BinaryIO) -> Description:
         """Rows and columns, from the footer alone."""
         import pyarrow.parquet as pq
 
         footer = pq.read_metadata(file)
-        return Description(footer.num_rows, columns_of(footer.schema.to_arrow_schema()))
+        return Description(footer.num_rows, columns_of(original_schema(footer)))
 
     def streams_above(self, as_type: type | None) -> int | None:
         """See :class:`~dagster_buckets.formats.base.SupportsStreaming`."""
@@ -180,7 +191,7 @@ class ParquetFormat(TableFormat):
                     groups=groups,
                     columns=fetched,
                 )
-            return self.projection.of(table, ref.uri, keep=keep)
+            return self.projection.of(restored(table, schema), ref.uri, keep=keep)
 
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
         with reading(ref.uri, "Parquet"):
@@ -197,7 +208,8 @@ class ParquetFormat(TableFormat):
                 # Arrow would keep what it buffers before it is needed.
                 file = _opened(source, metadata=footer, pre_buffer=False)
                 for batch in file.iter_batches(_BATCH, row_groups=groups, columns=fetched):
-                    table = self.projection.of(pa.Table.from_batches([batch]), ref.uri)
+                    table = restored(pa.Table.from_batches([batch]), schema)
+                    table = self.projection.of(table, ref.uri)
                     yield from table.to_batches()
 
         return projected_stream(only(schema, names), batches())
@@ -215,26 +227,28 @@ class ParquetFormat(TableFormat):
         used = self.projection.used(schema)
         return None if names is None else list(dict.fromkeys([*names, *used]))
 
-    def _writer(self, sink: Any, schema: pa.Schema, rows: int | None = None) -> pq.ParquetWriter:
+    def _writer(self, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if rows and not schema.names:
-            msg = f"Parquet cannot hold {rows} rows without columns"
-            raise EncodeError(msg, hint="add a column: of pandas, frame.reset_index()")
-        return pq.ParquetWriter(
-            sink,
-            schema,
-            compression=self.compression,
-            compression_level=self.compression_level,
-            write_page_checksum=True,
-        )
+        try:
+            return pq.ParquetWriter(
+                sink,
+                schema,
+                compression=self.compression,
+                compression_level=self.compression_level,
+                write_page_checksum=True,
+            )
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+            msg = f"Parquet cannot hold this table: {error}"
+            raise EncodeError(msg, hint="convert the column, or choose format='arrow'") from error
 
 
 def _looked_at(ref: ObjectRef) -> tuple[ObjectRef, pq.FileMetaData, pa.Schema]:
     """The reference with the footer of its object, the footer, and its schema."""
     ref = with_footer(ref)
     footer = read_footer(ref)
-    return ref, footer, footer.schema.to_arrow_schema()
+    return ref, footer, original_schema(footer)
 
 
 def _opened(source: Any, **options: Any) -> pq.ParquetFile:

@@ -8,6 +8,7 @@ left to a forger (texts in pages that contradict the footer) ends after one grou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -124,13 +125,23 @@ def _of_dictionaries(
     import pyarrow.compute as pc
 
     suspects = [chunk for chunk in chunks if chunk.is_repeated]
-    file = reopen(read_dictionary=sorted({chunk.path for chunk in suspects}))
-    for chunk in suspects:
-        batches = file.iter_batches(1, row_groups=[chunk.group], columns=[chunk.path])
-        for dictionary in _dictionaries(next(iter(batches)).column(0)):
-            longest = pc.max(pc.binary_length(dictionary)).as_py() or 0
-            # The texts that are stored as they are have been counted.
-            yield max(0, chunk.column.num_values * longest - chunk.column.total_uncompressed_size)
+    paths = sorted({chunk.path for chunk in suspects})
+    file = reopen(read_dictionary=paths)
+    for group in sorted({chunk.group for chunk in suspects}):
+        # One row of each: its dictionary comes with it.
+        (batch, *_) = islice(file.iter_batches(1, row_groups=[group], columns=paths), 1)
+        found = {
+            name: max(
+                (pc.max(pc.binary_length(d)).as_py() or 0 for d in _dictionaries(column)), default=0
+            )
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        for chunk in suspects:
+            if chunk.group == group:
+                root = chunk.path if chunk.path in found else chunk.path.partition(".")[0]
+                longest = chunk.column.num_values * found.get(root, 0)
+                # The texts that are stored as they are have been counted.
+                yield max(0, longest - chunk.column.total_uncompressed_size)
 
 
 def _dictionaries(array: Any) -> Iterator[Any]:

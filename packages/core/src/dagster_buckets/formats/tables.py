@@ -142,7 +142,7 @@ def reading(uri: str, kind: str) -> Iterator[None]:
         yield
     except BucketsError:
         raise  # some of them are errors of the system, too
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         msg = f"{uri} is not a readable {kind} file: {error}"
         hint = "materialize it again, or name the format it has in dagster_buckets/format"
         raise DecodeError(msg, uri=uri, hint=hint) from error

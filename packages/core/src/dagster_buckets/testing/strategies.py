@@ -16,6 +16,7 @@ from dagster_buckets.address import DEFAULT_DIMENSION, Address, AssetAddress, Op
 __all__ = [
     "HOSTILE_NAMES",
     "addresses",
+    "any_arrow_tables",
     "arrow_tables",
     "asset_addresses",
     "extensions",
@@ -225,3 +226,88 @@ def arrow_tables(draw: st.DrawFn, *, max_rows: int = 6) -> pa.Table:
         for data_type, values in columns
     ]
     return pa.table(arrays, names=names)
+
+
+def _fixed(kind: pa.DataType, low: int, high: int) -> tuple[pa.DataType, SearchStrategy[Any]]:
+    return kind, st.integers(low, high)
+
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_UNITS: tuple[Any, ...] = ("s", "ms", "us", "ns")
+_DECIMALS = st.decimals(-999, 999, places=2)
+
+#: Types that hold no others, with values that they hold exactly.
+_LEAVES: tuple[tuple[pa.DataType, SearchStrategy[Any]], ...] = (
+    *_COLUMN_TYPES[:10],
+    *(_fixed(kind, 0, 100) for kind in (pa.int16(), pa.int32(), pa.uint8(), pa.uint16())),
+    _fixed(pa.uint64(), 0, 2**64 - 1),
+    (pa.large_string(), _TEXT),
+    (pa.large_binary(), st.binary(max_size=8)),
+    (pa.binary(3), st.binary(min_size=3, max_size=3)),
+    *(_fixed(pa.timestamp(unit), -(2**40), 2**40) for unit in _UNITS),
+    *(_fixed(pa.timestamp(unit, "Europe/Berlin"), -(2**40), 2**40) for unit in _UNITS),
+    *(_fixed(pa.duration(unit), -(2**40), 2**40) for unit in _UNITS),
+    _fixed(pa.time32("s"), 0, 86_399),
+    _fixed(pa.time32("ms"), 0, 86_399_999),
+    _fixed(pa.time64("us"), 0, 86_399_999_999),
+    _fixed(pa.time64("ns"), 0, 86_399_999_999_999),
+    (pa.date64(), st.integers(-10_000, 50_000).map(lambda days: days * 86_400_000)),
+    (pa.decimal128(5, 2), _DECIMALS),
+    (pa.decimal128(38, 10), _DECIMALS),
+    (pa.decimal256(60, 2), _DECIMALS),
+    (pa.null(), st.none()),
+)
+
+
+def _nested(
+    inner: SearchStrategy[tuple[pa.DataType, SearchStrategy[Any]]],
+) -> SearchStrategy[tuple[pa.DataType, SearchStrategy[Any]]]:
+    def lists(pair: Any) -> Any:
+        kind, values = pair
+        return st.sampled_from(
+            [
+                (pa.list_(kind), st.lists(st.none() | values, max_size=3)),
+                (pa.large_list(kind), st.lists(st.none() | values, max_size=3)),
+                (pa.list_(kind, 2), st.lists(st.none() | values, min_size=2, max_size=2)),
+                (
+                    pa.struct([pa.field("a", kind), pa.field("b.c", pa.int8())]),
+                    st.fixed_dictionaries({"a": st.none() | values, "b.c": st.just(1)}),
+                ),
+                (
+                    pa.map_(pa.string(), kind),
+                    st.lists(st.tuples(_TEXT, st.none() | values), max_size=3),
+                ),
+            ]
+        )
+
+    return inner.flatmap(lists)
+
+
+@st.composite
+def any_arrow_tables(draw: st.DrawFn) -> pa.Table:
+    """Tables over every type that Parquet can hold: nested, dictionaries, in several chunks."""
+    kinds = st.recursive(st.sampled_from(_LEAVES), _nested, max_leaves=3)
+    rows = draw(st.integers(0, 5))
+    count = draw(st.integers(1, 4))
+    names = draw(st.lists(_TEXT, min_size=count, max_size=count, unique=True))
+    columns = []
+    for name in names:
+        kind, values = draw(kinds)
+        if draw(st.integers(0, 3)) == 0 and not pa.types.is_nested(kind) and kind != pa.null():
+            columns.append(_coded(draw, name, kind, values, rows))
+            continue
+        given = draw(st.lists(st.none() | values, min_size=rows, max_size=rows))
+        columns.append((pa.field(name, kind), pa.array(given, kind, from_pandas=False)))
+    table = pa.table([array for _, array in columns], schema=pa.schema([f for f, _ in columns]))
+    cut = draw(st.integers(0, rows))
+    return pa.concat_tables([table.slice(0, cut), table.slice(cut)]) if cut else table
+
+
+def _coded(draw: Any, name: str, kind: Any, values: Any, rows: int) -> tuple[Any, Any]:
+    """A dictionary with values that no row has, in any order."""
+    listed = pa.array(draw(st.lists(values, min_size=1, max_size=4)), kind).unique()
+    index = draw(st.sampled_from([pa.int8(), pa.int32(), pa.uint16()]))
+    places = st.none() | st.integers(0, len(listed) - 1)
+    indices = pa.array(draw(st.lists(places, min_size=rows, max_size=rows)), index)
+    array = pa.DictionaryArray.from_arrays(indices, listed, ordered=draw(st.booleans()))
+    return pa.field(name, array.type), array
