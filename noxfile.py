@@ -18,6 +18,7 @@ CONSTRAINTS_HEAD = """\
 # The version of every package that {what}, for Python 3.11 to 3.14.
 # `nox -s constraints` adds what is missing; `nox -s constraints -- --upgrade` renews all of it.
 """
+AVRO = ROOT / "examples" / "avro-format"
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==")
 PACKAGES = ("core", "local", "s3", "gcs")
 SOURCES = [f"packages/{name}/src" for name in PACKAGES]
@@ -138,6 +139,31 @@ def packaging(session: nox.Session, name: str) -> None:
     )
     # Isolated: nothing in the checkout can stand in for what the wheel lacks.
     session.run("python", "-I", "tests/packaging/check_wheel.py", distribution, str(wheel))
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """The example of a distribution that adds a format, installed beside ours as a user does it."""
+    tool(
+        session,
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        session.virtualenv.location,
+        "--constraint",
+        str(CONSTRAINTS),
+        "--build-constraints",
+        str(CONSTRAINTS),
+        "packages/core[testing]",
+        "packages/local",
+        str(AVRO),
+        "--group",
+        f"{AVRO}/pyproject.toml:test",
+    )
+    with session.chdir(AVRO):
+        session.run("pytest", *session.posargs)
 
 
 @nox.session(python="3.11")

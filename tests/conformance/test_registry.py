@@ -14,7 +14,9 @@ from tests.conformance.test_layouts import SPECS
 
 
 def test_the_built_ins_are_registered() -> None:
-    assert {"arrow", "bytes", "json", "parquet", "pickle", "text"} <= set(names("formats"))
+    assert {"arrow", "bytes", "csv", "json", "ndjson", "parquet", "pickle", "text"} <= set(
+        names("formats")
+    )
     assert {"hive", "legacy", "template"} <= set(names("layouts"))
     assert {"memory", "file", "s3", "gs"} <= set(names("stores"))
 

@@ -53,6 +53,12 @@ def test_readme_names_the_files_that_its_first_example_writes(
     assert all(f"`{file}`" in readme for file in files)
 
 
+def test_the_page_on_formats_shows_the_example_that_is_tested() -> None:
+    example = ROOT / "examples" / "avro-format" / "src" / "dagster_buckets_avro" / "__init__.py"
+    page = ROOT / "docs" / "how-to" / "extend.md"
+    assert f"```python\n{example.read_text()}```\n" in page.read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())

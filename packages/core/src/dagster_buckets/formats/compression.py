@@ -124,6 +124,10 @@ class Compressed:
 
         stored = memoryview(data).nbytes
         unpacked = bytearray()
+        if not stored:
+            # For Arrow that is the end of a stream, while every codec writes at least 9 bytes.
+            msg = f"{uri} is not readable as {self.codec}: it is empty"
+            raise DecodeError(msg, uri=uri, hint="materialize it again")
         try:
             with pa.CompressedInputStream(pa.BufferReader(data), self.codec) as packed:
                 while step := packed.read(_STEP):

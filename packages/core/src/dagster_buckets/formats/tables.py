@@ -80,7 +80,8 @@ class TableFormat(ABC):
         """See :class:`~dagster_buckets.formats.base.Format`."""
         table = to_arrow(value, self.name)
         body = self.write_table(table)
-        return replace(body, description=lambda: describe_table(table))
+        known = body.description or (lambda: describe_table(table))
+        return replace(body, description=known)
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:
         """See :class:`~dagster_buckets.formats.base.Format`."""

@@ -220,7 +220,7 @@ class FormatConformance(ScanPromises):
             pa.table({"k": ["b", "a"], "n": pa.array([1, 2], pa.int64())}),
             pa.table({"k": ["c"], "n": pa.array([0.5], pa.float64())}),
             pa.table({"n": pa.nulls(1), "k": ["d"]}),
-            pa.table({"k": ["e"], "n": pa.array([3], pa.int8()), "more": [True]}),
+            pa.table({"k": ["e"], "n": pa.array([3], pa.int64()), "more": [True]}),
         ]
         joined = format.concat(_parts(format, parts), pa.Table)
         assert joined.to_pydict() == {
@@ -228,6 +228,15 @@ class FormatConformance(ScanPromises):
             "n": [1.0, 2.0, 0.5, None, 3.0],
             "more": [None, None, None, None, True],
         }
+
+    def test_concat_promotes_small_integers(self, format: Format) -> None:
+        import pyarrow as pa
+
+        if not isinstance(format, SupportsConcat):
+            return
+        parts = [pa.table({"n": pa.array([1], pa.int8())}), pa.table({"n": [0.5]})]
+        joined = format.concat(_parts(format, parts), pa.Table)
+        assert joined.to_pydict() == {"n": [1.0, 0.5]}
 
     def test_concat_of_one(self, format: Format) -> None:
         import pyarrow as pa
@@ -271,7 +280,7 @@ class FormatConformance(ScanPromises):
         parts = [
             pa.table({"odd one": [1]}),
             pa.table({"odd one": [2]}),
-            pa.table({"odd one": [[3]]}),
+            pa.table({"odd one": ["x"]}),
         ]
         with pytest.raises(DecodeError) as caught:
             format.concat(_parts(format, parts), pa.Table)

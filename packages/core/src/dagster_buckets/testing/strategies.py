@@ -187,6 +187,11 @@ def json_values() -> SearchStrategy[Any]:
     )
 
 
+#: Text that looks like something else, and what text is quoted for.
+_LOOKALIKES = st.sampled_from(
+    ["001", "1.0", "-0", "true", "nan", "null", "NA", "", "2024-01-01", "12:00:00", "\r\n", '",']
+)
+
 _COLUMN_TYPES: tuple[tuple[pa.DataType, SearchStrategy[Any]], ...] = (
     (pa.int8(), st.integers(-(2**7), 2**7 - 1)),
     (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
@@ -194,7 +199,7 @@ _COLUMN_TYPES: tuple[tuple[pa.DataType, SearchStrategy[Any]], ...] = (
     (pa.float64(), st.floats(allow_nan=False)),
     (pa.float32(), st.floats(width=32, allow_nan=False)),
     (pa.bool_(), st.booleans()),
-    (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
+    (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | _LOOKALIKES),
     (pa.binary(), st.binary(max_size=8)),
     (pa.timestamp("us", tz="UTC"), st.integers(-(2**50), 2**50)),
     (pa.date32(), st.integers(-10_000, 50_000)),
