@@ -2,7 +2,9 @@
 # ruff: noqa: A002
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -84,6 +86,81 @@ def frames() -> FormatSamples:
             (INDEXED[["n"]], np.ndarray, np.array([[1], [2]])),
         ],
     )
+
+
+ARRAYS = [
+    np.arange(6).reshape(2, 3),
+    np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    np.array(1.5),
+    np.empty((0, 3), np.int8),
+    np.array([1, 2], ">i4"),
+    np.array([True, False]),
+    np.arange(10)[::3],
+]
+MORE_ARRAYS = [
+    np.array(["a", "é"]),
+    np.array([b"x"]),
+    np.array([1 + 2j]),
+    np.array(["2024-01-01", "NaT"], "M8[ns]"),
+    np.array([1], "m8[s]"),
+    np.array([(1, "x")], [("n", "<i4"), ("s", "U2")]),
+    np.array([(1, [2.0, 3.0])], [("ключ", ">u2"), ("v", "f8", (2,))]),
+    np.zeros(2, np.dtype([("a", "i1"), ("b", "f8")], align=True)),
+    np.zeros((2, 0), "U3"),
+    np.array([], "V0"),
+]
+OBJECTS = np.array([object()])
+ODD_ARRAYS = [
+    OBJECTS,
+    np.array([(1, None)], [("n", "i4"), ("o", "O")]),
+    np.ma.array([1, 2], mask=[True, False]),
+    np.array([[1]]).view(np.recarray),
+    np.zeros(1, np.dtype("i4", metadata={"unit": "m"})),
+]
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    text = header.encode()
+    return b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text + data
+
+
+DAMAGED_ARRAYS = [
+    b"",
+    b"\x93NUMPY",
+    b"\x93NUMPY\x01\0\xff\xff",
+    b"\x93NUMPY\x09\0\x10\0aaaaaaaaaaaaaaaa",
+    npy("(" * 1000),
+    npy("-" * 60_000 + "1"),
+    npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}"),
+    npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}", b"12345678"),
+    npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", b"1234567"),
+    npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 10000000000000000000000)}"),
+    npy("{'descr': 'nope', 'fortran_order': False, 'shape': (1,)}", b"1"),
+    npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", pickle.dumps([1])),
+    npy("{'descr': '|O', 'fortran_order': False, 'shape': (0,)}"),
+    npy("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", b"12345678"),
+    npy("{'descr': '<f8', 'shape': (1,)}", b"12345678"),
+    npy("[]"),
+]
+
+
+def named(arrays: list[Any]) -> list[dict[str, Any]]:
+    return [{}, *({"x": array} for array in arrays), {"a": arrays[0], "b": arrays[1]}]
+
+
+def tensors(header: str, data: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header.encode() + data
+
+
+def zipped(name: str, data: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr(name, data)
+    return file.getvalue()
+
+
+SAFE = ["bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+NAMES = ["", "a/b", "../x", "/", "x.npy", "é \U0001f600", " ", "C:\\x", "a\nb", "__metadata"]
 
 
 def untyped(values: list[Any], refused: list[Any], damaged: list[bytes]) -> FormatSamples:
@@ -196,6 +273,43 @@ SAMPLES = {
             {"n": 1},
         ],
         damaged=[b"{", b"no json", b"[1]", b"1", b'{"a": \xff}', b'{"a": "\xff"}', b'{"\xff": 1}', b'{"a": 1, "a": 2}', b'{"a": 1}\n{"a": "x"}'],
+    ),
+    "npy": FormatSamples(
+        values=[*ARRAYS, *MORE_ARRAYS],
+        refused=[*ODD_ARRAYS, 1, None, [1], TABLE, np.float64(1.5)],
+        damaged=DAMAGED_ARRAYS,
+    ),
+    "npz": FormatSamples(
+        values=[*named([*ARRAYS, *MORE_ARRAYS]), {name: np.arange(2) for name in NAMES}],
+        refused=[
+            ARRAYS[0], None, 1, {"x": 1}, {1: ARRAYS[0]}, OrderedDict(x=ARRAYS[0]),
+            {"a\0b": ARRAYS[0]}, {"\ud800": ARRAYS[0]}, {"x" * 70_000: ARRAYS[0]},
+            *({"x": array} for array in ODD_ARRAYS),
+        ],
+        damaged=[
+            b"", b"PK", b"no zip at all", zipped("x.txt", b"text"), zipped("x.npy", b"text"),
+            *(zipped("x.npy", data) for data in DAMAGED_ARRAYS),
+            zipped("x.npy", DAMAGED_ARRAYS[-2], zipfile.ZIP_BZIP2),
+        ],
+    ),
+    "safetensors": FormatSamples(
+        values=[
+            *named([array for array in ARRAYS if array.dtype.isnative]),
+            {name: np.arange(2) for name in NAMES},
+            *({"x": np.array([1, 0], dtype)} for dtype in SAFE),
+            {"x": np.arange(6).reshape(2, 3).T, "y": np.broadcast_to(np.float32(1), (2, 2))},
+        ],
+        refused=[
+            ARRAYS[0], None, 1, {"x": 1}, {1: ARRAYS[0]}, {"__metadata__": ARRAYS[0]},
+            {"\ud800": ARRAYS[0]},
+            *({"x": array} for array in [*ODD_ARRAYS, *MORE_ARRAYS, np.array([1], ">i4")]),
+        ],
+        damaged=[
+            b"", b"\0" * 8, b"\xff" * 8, b"\x02" + b"\0" * 7 + b"{", b"no tensors at all",
+            tensors('{"x":{"dtype":"F64","shape":[1000000000000000],"data_offsets":[0,8]}}', b"12345678"),
+            tensors('{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}', b"12"),
+            tensors('{"x":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}', b"1234567"),
+        ],
     ),
     "parquet": frames(),
     "arrow": frames(),

@@ -14,9 +14,9 @@ from tests.conformance.test_layouts import SPECS
 
 
 def test_the_built_ins_are_registered() -> None:
-    assert {"arrow", "bytes", "csv", "json", "ndjson", "parquet", "pickle", "text"} <= set(
-        names("formats")
-    )
+    known = set(names("formats"))
+    assert {"arrow", "bytes", "csv", "file", "json", "ndjson", "parquet", "text"} <= known
+    assert {"cloudpickle", "npy", "npz", "pickle", "safetensors"} <= known
     assert {"hive", "legacy", "template"} <= set(names("layouts"))
     assert {"memory", "file", "s3", "gs"} <= set(names("stores"))
 

@@ -128,7 +128,8 @@ EXPECTED = {
         module="dagster_buckets",
         plugins=frozenset(
             {("layouts", "hive"), ("stores", "memory"), ("formats", "parquet")}
-            | {("formats", name) for name in ("arrow", "json", "text", "bytes", "pickle")}
+            | {("formats", name) for name in ("arrow", "json", "text", "bytes", "npy", "npz")}
+            | {("formats", name) for name in ("pickle", "safetensors")}
         ),
     ),
     "dagster-buckets-local": Expected(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dagster_buckets.address import asset_of, path_of
+from dagster_buckets.address import OpAddress, asset_of, path_of
 from dagster_buckets.choosing import first_named
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
 from dagster_buckets.formats.lazy import empty_scan, is_lazy_type
 from dagster_buckets.placing import Located
-from dagster_buckets.reading import Piece, Reader
+from dagster_buckets.reading import Piece, Reader, fitting
 from dagster_buckets.requests import LoadRequest, Target
-from dagster_buckets.shapes import Shape, judge_single, read_annotation
+from dagster_buckets.shapes import Shape, ambiguous, judge_single, read_annotation
 from dagster_buckets.streams import PartitionStream
 from dagster_buckets.transfer import Outcome, Progress, failure, run_all, run_each
 from dagster_buckets.values import OnMissing, ValueStore
@@ -119,7 +119,9 @@ class _Load:
         # Of several partitions a bare dict or list holds the values, whatever they are.
         holds = len(self.request.targets) > 1 and shape.kind == "value" and not joins
         as_type = None if holds else shape.as_type
-        return Reader(self.values.places, as_type, columns, joins)
+        one = len(self.request.targets) == 1 and shape.kind != "stream"
+        annotation = shape.whole if one else None if holds else shape.item
+        return Reader(self.values.places, as_type, columns, joins, annotation)
 
     def at_once(self, pairs: Sequence[_Pair]) -> Loaded:
         joins = _joins(self.request, self.shape)
@@ -131,7 +133,7 @@ class _Load:
 
         def work(pair: _Pair) -> tuple[Any, int]:
             piece = self.piece(reader, pair)
-            return (piece, piece.size) if joins else (reader.value(piece), piece.size)
+            return (piece if joins else self.value(reader, piece)), piece.size
 
         def count(outcome: Outcome[_Pair, tuple[Any, int]]) -> None:
             self.progress.add(outcome.result[1] if outcome.result else 0)
@@ -223,17 +225,35 @@ class _Load:
             raise self.values.places.nothing_stored(target.address)
         return reader.piece(located)
 
+    def value(self, reader: Reader, piece: Piece) -> Any:
+        """The value of a piece; of the only one in the shape that is asked for."""
+        targets, shape = self.request.targets, self.shape
+        if len(targets) > 1 or shape.kind == "value":
+            return reader.value(piece)
+        item = replace(reader, annotation=shape.item)
+        if not self.request.partitioned:
+            # Of an op that fans in this is one item, and Dagster makes the list.
+            fans_in = shape.kind == "list" and isinstance(targets[0].address, OpAddress)
+            readers = {"value": reader, "item": item} if fans_in else {"value": reader}
+            return fitting(piece, readers)[0][1]
+        key, wanted = targets[0].name, self.request.options.shape
+        readers = {"value": reader, "partitions": item}
+        with concerning(str(targets[0].address)):
+            if wanted is not None:
+                readers = {wanted: readers[wanted]}
+            (how, value), *others = fitting(piece, readers)
+            if others and value is not None:
+                raise ambiguous(shape, key)
+            return judge_single(shape, key, value, wanted if value is None else wanted or how)
+
     def of_one(self, value: Any, missing: tuple[str, ...]) -> Any:
         (target,) = self.request.targets
-        if not self.request.partitioned or self.shape.kind == "value":
+        if not missing or not self.request.partitioned or self.shape.kind == "value":
             return value
-        if missing and self.on_missing == "error":
+        if self.on_missing == "error":
             return None
-        if missing:
-            skipped = self.on_missing == "skip"
-            return _of_nothing(self.shape) if skipped else _many(self.shape, {target.name: None})
-        with concerning(str(target.address)):
-            return judge_single(self.shape, target.name, value, self.request.options.shape)
+        skipped = self.on_missing == "skip"
+        return _of_nothing(self.shape) if skipped else _many(self.shape, {target.name: None})
 
     def uris(self, pairs: Any) -> tuple[str, ...]:
         return tuple(self.values.store.uri(located.key) for _, located in pairs if located)

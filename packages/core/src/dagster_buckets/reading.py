@@ -7,19 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagster_buckets.address import AssetAddress, asset_of
-from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
+from dagster_buckets.errors import (
+    DecodeError,
+    FormatError,
+    ObjectNotFoundError,
+    PartitionError,
+    concerning,
+)
 from dagster_buckets.formats.base import (
     Format,
     Part,
     SupportsConcat,
     SupportsLazy,
     SupportsStreaming,
+    SupportsStructures,
 )
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.references import ObjectRef
 
-__all__ = ["NONE", "Piece", "Reader", "is_none"]
+__all__ = ["NONE", "Piece", "Reader", "fitting", "is_none"]
 
 #: The bytes of a stored ``None`` in formats that have none of their own: a value, not a gap.
 NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
@@ -65,12 +72,15 @@ class Reader:
             that was written.
         columns: Whether a frame gets the keys of its partition as columns.
         joins: Whether several values become one, and are prepared for it as they come.
+        annotation: What each value shall be, for formats that know more than classes; comes before
+            ``as_type`` there.
     """
 
     places: Places
     as_type: type | None = None
     columns: bool = False
     joins: bool = False
+    annotation: Any = None
 
     def piece(self, located: Located) -> Piece:
         """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
@@ -106,7 +116,13 @@ class Reader:
                 return chosen.stream(piece.ref, self.as_type)
             if piece.payload is None:  # pragma: no cover - one of the three is there
                 raise self.places.nothing_stored(piece.located.address, piece.located)
-            return chosen.decode(piece.payload, self.as_type)
+            wanted = self.annotation if self.structures(piece.located) else self.as_type
+            return chosen.decode(piece.payload, wanted)
+
+    def structures(self, located: Located) -> bool:
+        """Whether the value's format makes what the annotation describes."""
+        chosen = located.format
+        return isinstance(chosen, SupportsStructures) and chosen.can_structure(self.annotation)
 
     def check_joined(self, located: Sequence[Located]) -> None:
         """Refuse what cannot become one value, before anything is read.
@@ -224,6 +240,35 @@ class Reader:
             return chosen.concat(parts, cls, columns)
         msg = f"format {chosen.name!r} joins nothing"  # pragma: no cover - check_joined was first
         raise PartitionError(msg)  # pragma: no cover
+
+
+def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | None, Any]]:
+    """What a piece can mean: the values that it gives, each with the name of its reader.
+
+    Args:
+        piece: What was read.
+        readers: Of different annotations. If the format makes what none of them describes, there is
+            only the value of the first, and no name.
+
+    Raises:
+        FormatError: It fits none of them.
+    """
+    able = {name: reader for name, reader in readers.items() if reader.structures(piece.located)}
+    if not able:
+        return [(None, next(iter(readers.values())).value(piece))]
+    fits: list[tuple[str | None, Any]] = []
+    errors: list[FormatError] = []
+    for name, reader in able.items():
+        try:
+            fits.append((name, reader.value(piece)))
+        except FormatError as error:
+            errors.append(error)
+    if fits:
+        return fits
+    if len(errors) == 1:
+        raise errors[0]
+    both = "; ".join(error.message for error in errors)
+    raise DecodeError(both, uri=errors[0].uri, hint=errors[0].hint) from errors[0]
 
 
 def _part(chosen: object, source: Payload | ObjectRef | None) -> Part | None:

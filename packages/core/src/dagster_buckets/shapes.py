@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dagster_buckets.errors import PartitionError
-from dagster_buckets.formats.frames import can_convert, is_frame_type
+from dagster_buckets.formats.frames import can_convert, is_frame_type, qualified
 from dagster_buckets.formats.lazy import is_lazy_type
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.streams import PartitionStream
 
-__all__ = ["Shape", "item_class", "judge_single", "read_annotation"]
+__all__ = ["Shape", "ambiguous", "item_class", "judge_single", "read_annotation"]
 
 _ABSENT: tuple[Any, ...] = (None, Any, object, typing.NoReturn)
 
@@ -35,10 +35,23 @@ class Shape:
     optional: bool = False
 
     @property
+    def whole(self) -> Any:
+        """The annotation of one value that itself has this shape."""
+        item = Any if self.item is None else self.item
+        if self.kind == "mapping":
+            return types.GenericAlias(dict, (str, item))
+        return types.GenericAlias(list, (item,)) if self.kind == "list" else self.item
+
+    @property
     def splits_frame(self) -> bool:
-        """Whether this is ``dict[str, frame]``, which as one value no format could hold."""
+        """Whether this is ``dict[str, frame]``, which as one value no format could hold.
+
+        A dict of arrays some can.
+        """
         cls = item_class(self.item)
-        return self.kind == "mapping" and cls is not None and is_frame_type(cls)
+        if self.kind != "mapping" or cls is None or qualified(cls) == "numpy.ndarray":
+            return False
+        return is_frame_type(cls)
 
     @property
     def as_type(self) -> type | None:
@@ -124,11 +137,16 @@ def judge_single(shape: Shape, key: str, value: Any, wanted: str | None) -> Any:
         )
     )
     if fits_item and fits_outer:
-        spelled = "dict[str, …]" if outer is dict else "list[…]"
-        msg = f"the value of partition {key!r} can be meant by {spelled} itself or as its only item"
-        hint = "set the input's metadata dagster_buckets/shape to 'value' or 'partitions'"
-        raise PartitionError(msg, hint=hint)
+        raise ambiguous(shape, key)
     return value if fits_outer else wrapped
+
+
+def ambiguous(shape: Shape, key: str) -> PartitionError:
+    """The error for a value that fits both readings."""
+    spelled = "dict[str, …]" if shape.kind == "mapping" else "list[…]"
+    msg = f"the value of partition {key!r} can be meant by {spelled} itself or as its only item"
+    hint = "set the input's metadata dagster_buckets/shape to 'value' or 'partitions'"
+    return PartitionError(msg, hint=hint)
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -10,6 +10,7 @@ from dagster_buckets.formats.base import (
     SupportsDescribe,
     SupportsLazy,
     SupportsStreaming,
+    SupportsStructures,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "SupportsDescribe",
     "SupportsLazy",
     "SupportsStreaming",
+    "SupportsStructures",
 ]

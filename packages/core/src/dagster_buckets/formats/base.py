@@ -23,6 +23,7 @@ __all__ = [
     "SupportsDescribe",
     "SupportsLazy",
     "SupportsStreaming",
+    "SupportsStructures",
 ]
 
 
@@ -204,6 +205,20 @@ class SupportsStreaming(Protocol):
         Raises:
             ObjectNotFoundError, StoreUnavailableError: The object was deleted or written again.
             UnsupportedTypeError, DecodeError: As of :meth:`Format.decode`.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsStructures(Protocol):
+    """The power to make what only an annotation describes: ``list[Model]``, not ``list``."""
+
+    def can_structure(self, annotation: Any) -> bool:
+        """Whether ``decode`` takes this annotation in place of a class.
+
+        A class whose instances it makes, or ``list[…]``, ``dict[str, …]`` or ``Optional`` of such.
+        ``decode`` then raises a :class:`~dagster_buckets.errors.DecodeError` for a value that does
+        not fit.
         """
         ...
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal, cast, get_args
 
 from dagster_buckets.errors import ConfigurationError, DecodeError
-from dagster_buckets.formats.base import Format, Part, SupportsConcat, SupportsDescribe
+from dagster_buckets.formats.base import (
+    Format,
+    Part,
+    SupportsConcat,
+    SupportsDescribe,
+    SupportsStructures,
+)
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.sources import Collector
 from dagster_buckets.objects import Body, Buffer, Description, Payload
@@ -42,10 +48,11 @@ def check_codec(value: Any) -> Codec | None:
 def compressed(inner: Format, codec: Codec, limit: Limit) -> Format:
     """The format with all bytes compressed, and ``.zst``, ``.gz`` or ``.lz4`` after its extension.
 
-    It has the powers of a table that is read whole, if the inner one has them.
+    It has the powers of formats that are read whole, if the inner one has them.
     """
-    tables = isinstance(inner, SupportsConcat) and isinstance(inner, SupportsDescribe)
-    return (_CompressedTable if tables else Compressed)(inner, codec, limit)
+    joins, describes = isinstance(inner, SupportsConcat), isinstance(inner, SupportsDescribe)
+    made = (_CompressedTable if describes else _CompressedParts) if joins else Compressed
+    return made(inner, codec, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,14 @@ class Compressed:
         stream = self._compress(body)
         return replace(body, buffers=stream if body.held is None else tuple(stream))
 
-    def decode(self, payload: Payload, as_type: type | None) -> Any:
+    def decode(self, payload: Payload, as_type: Any) -> Any:
         """See :class:`~dagster_buckets.formats.base.Format`."""
         return self.inner.decode(self._unpacked(payload), as_type)
+
+    def can_structure(self, annotation: Any) -> bool:
+        """As the inner format."""
+        inner = self.inner
+        return isinstance(inner, SupportsStructures) and inner.can_structure(annotation)
 
     def _compress(self, body: Body) -> Iterator[Buffer]:
         import pyarrow as pa
@@ -140,14 +152,10 @@ class Compressed:
 
 
 @dataclass(frozen=True, slots=True)
-class _CompressedTable(Compressed):
-    """A compressed format of tables, which are read whole."""
+class _CompressedParts(Compressed):
+    """A compressed format whose objects can be joined."""
 
     inner: Any
-
-    def describe(self, file: BinaryIO) -> Description:
-        unpacked = self._unpack(file.read(), "the object")
-        return cast("Description", self.inner.describe(io.BytesIO(unpacked)))
 
     def can_concat(self, as_type: type) -> bool:
         return bool(self.inner.can_concat(as_type))
@@ -163,3 +171,12 @@ class _CompressedTable(Compressed):
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         return self.inner.concat(parts, as_type, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _CompressedTable(_CompressedParts):
+    """A compressed format of tables, which are read whole."""
+
+    def describe(self, file: BinaryIO) -> Description:
+        unpacked = self._unpack(file.read(), "the object")
+        return cast("Description", self.inner.describe(io.BytesIO(unpacked)))

@@ -23,6 +23,7 @@ from dagster_buckets.formats.base import (
     Part,
     SupportsConcat,
     SupportsDescribe,
+    SupportsStructures,
 )
 from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.plugins import get_format, names
@@ -209,13 +210,21 @@ class FormatConformance(ScanPromises):
             found = [(column.name, column.type, column.nullable) for column in description.columns]
             assert found == [(f.name, str(f.type), f.nullable) for f in table.schema]
 
+    def test_concat_says_what_it_joins(self, format: Format) -> None:
+        if isinstance(format, SupportsConcat):
+            assert not format.can_concat(_Foreign)
+
+    def test_structures_are_no_plain_classes(self, format: Format) -> None:
+        if isinstance(format, SupportsStructures):
+            plain = (None, Any, _Foreign, dict, list, list[Any], dict[str, int], list[_Foreign])
+            assert not any(format.can_structure(annotation) for annotation in plain)
+
     def test_concat_keeps_order_and_promotes(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
-        assert format.can_concat(pa.Table)
-        assert not format.can_concat(_Foreign)
+        assert isinstance(format, SupportsConcat)
         parts = [
             pa.table({"k": ["b", "a"], "n": pa.array([1, 2], pa.int64())}),
             pa.table({"k": ["c"], "n": pa.array([0.5], pa.float64())}),
@@ -241,16 +250,18 @@ class FormatConformance(ScanPromises):
     def test_concat_of_one(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
+        assert isinstance(format, SupportsConcat)
         table = pa.table({"n": [1, 2]})
         assert format.concat(_parts(format, [table]), pa.Table).equals(table)
 
     def test_concat_adds_constant_columns(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
+        assert isinstance(format, SupportsConcat)
         parts = _parts(format, [pa.table({"n": [1, 2]}), pa.table({"n": [3], "more": [True]})])
         columns = [{"day": "001", "city": ""}, {"day": "2", "city": "é"}]
         joined = format.concat(parts, pa.Table, columns)
@@ -263,8 +274,9 @@ class FormatConformance(ScanPromises):
     def test_concat_adds_no_column_twice(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
+        assert isinstance(format, SupportsConcat)
         parts = _parts(format, [pa.table({"n": [1]}), pa.table({"n": [1], "odd one": ["x"]})])
         with pytest.raises(DecodeError) as caught:
             format.concat(parts, pa.Table, [{"odd one": "1"}, {"odd one": "2"}])
@@ -275,8 +287,9 @@ class FormatConformance(ScanPromises):
     def test_concat_of_what_does_not_fit(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
+        assert isinstance(format, SupportsConcat)
         parts = [
             pa.table({"odd one": [1]}),
             pa.table({"odd one": [2]}),
@@ -313,6 +326,11 @@ def assert_same(left: Any, right: Any) -> None:
     Frames with their index and column types; files with their names and what is in them.
     """
     assert type(left) is type(right)
+    if isinstance(left, dict) and any(type(v).__module__ == "numpy" for v in left.values()):
+        assert left.keys() == right.keys()
+        for name, item in left.items():
+            assert_same(item, right[name])
+        return
     module = type(left).__module__.partition(".")[0]
     if module == "pandas":
         from pandas.testing import assert_frame_equal
@@ -328,6 +346,8 @@ def assert_same(left: Any, right: Any) -> None:
         import numpy as np
 
         np.testing.assert_array_equal(left, right, strict=True)
+        # The byte order is not compared by the line above.
+        assert left.dtype == right.dtype
     elif isinstance(left, Path):
         assert left.name == right.name
         assert left.read_bytes() == right.read_bytes()
@@ -342,6 +362,12 @@ def _decode_or_refuse(format: Format, data: bytes) -> None:
         format.decode(payload_of(Body.of(data)), None)
     except DecodeError as error:
         assert _URI in str(error)  # noqa: PT017 - no error is fine, too
+
+
+def _joins_tables(format: Format) -> bool:
+    import pyarrow as pa
+
+    return isinstance(format, SupportsConcat) and format.can_concat(pa.Table)
 
 
 def _parts(format: Format, tables: Sequence[pa.Table]) -> list[Part]:
