@@ -12,6 +12,8 @@ import pytest
 from dagster_buckets import MemoryIOManager
 from dagster_buckets.choosing import Formats
 from dagster_buckets.errors import DecodeError
+from dagster_buckets.formats.arrow_ipc import ArrowIPCFormat
+from dagster_buckets.formats.ipc_limits import check_messages
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.objects import Body
@@ -58,6 +60,28 @@ def test_a_parquet_bomb_is_refused_before_it_is_decoded(name: str) -> None:
     assert "max_decoded_bytes" in str(caught.value.hint)
     assert "memory://" in str(caught.value)
     assert (pool.max_memory() or 0) <= max(peak, before + 100 * MIB)
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd", "lz4"])
+def test_an_arrow_bomb_is_refused_before_it_is_unpacked(codec: str) -> None:
+    chosen: Any = Formats({"arrow": {"compression": codec}}).named("arrow")
+    columns: dict[str, Any] = {
+        "n": np.zeros(2_000_000),
+        "s": pa.array(["ab", None] * 1_000_000).dictionary_encode(),
+        "t": pa.array(["x" * 1000] * 1000 + [None] * 1_999_000),
+    }
+    table = pa.table(columns)
+    payload = payload_of(chosen.encode(table))
+    assert codec == "none" or payload.info.size < table.nbytes / 100
+    found: list[int] = []
+    check_messages(pa.py_buffer(bytes(payload.data)), found.append)
+    assert table.nbytes <= found[-1] <= table.nbytes * 1.05
+    pool = pa.default_memory_pool()
+    before, peak = pa.total_allocated_bytes(), pool.max_memory() or 0
+    with pytest.raises(DecodeError, match="becomes more than 10,485,760"):
+        ArrowIPCFormat(limit=Limit(max_bytes=10 * MIB)).decode(payload, pa.Table)
+    assert (pool.max_memory() or 0) <= max(peak, before + 20 * MIB + payload.info.size)
+    assert ArrowIPCFormat().decode(payload, pa.Table).equals(table)
 
 
 def test_ordinary_tables_are_not_refused() -> None:

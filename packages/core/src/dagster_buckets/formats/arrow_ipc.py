@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
 from dagster_buckets.errors import EncodeError
 from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, noted, projected_stream
+from dagster_buckets.formats.ipc_limits import check_messages
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
@@ -95,10 +96,13 @@ class ArrowIPCFormat(TableFormat):
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        with reading(payload.info.uri, "Arrow IPC"):
-            with pa.ipc.open_file(arrow_buffer(payload.data)) as reader:
+        info = payload.info
+        with reading(info.uri, "Arrow IPC"):
+            data = arrow_buffer(payload.data)
+            check_messages(data, lambda size: self.limit.check(size, info.size, info.uri))
+            with pa.ipc.open_file(data) as reader:
                 table = reader.read_all()
-            header = payload.info.header
+            header = info.header
             if header is None or header.digest is None:
                 # Nobody has verified these bytes, and a wrong offset in them kills the process.
                 table.validate(full=True)

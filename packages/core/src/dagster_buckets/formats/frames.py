@@ -154,7 +154,7 @@ def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
     """
     if as_type is not None and _converter(as_type) is None:
         msg = f"{uri} holds a table, which cannot be loaded as {_spell(as_type)}"
-        hint = "ask for pandas.DataFrame, polars.DataFrame, pyarrow.Table or numpy.ndarray"
+        hint = "ask for a frame of pandas, Polars, Arrow or DuckDB, or for numpy.ndarray"
         raise UnsupportedTypeError(msg, uri=uri, hint=hint)
     try:
         convert = (as_type and _converter(as_type)) or _converter_of_writer(table.schema)

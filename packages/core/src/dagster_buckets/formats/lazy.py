@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import PartitionError, UnsupportedTypeError
-from dagster_buckets.formats.frames import qualified
+from dagster_buckets.formats.frames import qualified, without_note
 from dagster_buckets.formats.projection import Projection
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dagster_buckets.formats.datasets import Kind, ObjectsDataset
     from dagster_buckets.references import ObjectRef
 
-__all__ = ["empty_scan", "is_lazy_type", "scan_objects"]
+__all__ = ["empty_scan", "is_lazy_type", "scan_objects", "scan_of_table"]
 
 
 def is_lazy_type(cls: type) -> bool:
@@ -52,6 +54,27 @@ def scan_objects(
     from dagster_buckets.formats.datasets import open_dataset
 
     return convert(open_dataset(kind, refs, columns), projection or Projection())
+
+
+def scan_of_table(table: pa.Table, cls: type) -> Any:
+    """A scan of rows that are in memory, for formats of which nothing can be left out.
+
+    Args:
+        table: The rows.
+        cls: A class of which :func:`is_lazy_type` holds.
+    """
+    clean = table.replace_schema_metadata(without_note(table.schema.metadata))
+    if _converter(cls) is _to_lazy_frame:
+        import polars as pl
+
+        return pl.DataFrame(clean.replace_schema_metadata()).lazy()
+    if _converter(cls) is _to_relation:
+        import duckdb
+
+        return duckdb.connect().from_arrow(clean)
+    import pyarrow.dataset as ds
+
+    return ds.dataset(clean)
 
 
 def empty_scan(cls: type) -> Any:

@@ -18,6 +18,7 @@ from dagster_buckets.formats.frames import (
     is_frame_type,
     to_arrow,
 )
+from dagster_buckets.formats.lazy import is_lazy_type, scan_of_table
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import setting
 from dagster_buckets.formats.projection import Filters, Projection
@@ -85,7 +86,7 @@ class TableFormat(ABC):
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:
         """See :class:`~dagster_buckets.formats.base.Format`."""
-        return from_arrow(self._table(payload, as_type), as_type, payload.info.uri)
+        return _converted(self._table(payload, as_type), as_type, payload.info.uri)
 
     def describe(self, file: BinaryIO) -> Description:
         """Rows and columns; reads all of it where a format does not know better."""
@@ -95,7 +96,7 @@ class TableFormat(ABC):
 
     def can_concat(self, as_type: type) -> bool:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
-        return is_frame_type(as_type)
+        return is_frame_type(as_type) or is_lazy_type(as_type)
 
     def part(self, source: Payload | ObjectRef) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
@@ -115,7 +116,7 @@ class TableFormat(ABC):
             # A part does not know what it will become, and has kept an index.
             constants = dict.fromkeys(name for more in columns or () for name in more)
             joined = joined.select([*self.columns, *constants])
-        return from_arrow(joined, as_type, uris[0])
+        return _converted(joined, as_type, uris[0])
 
     def kept(self, schema: pa.Schema, as_type: type | None) -> list[str]:
         """The columns that a load keeps although they were not asked for: the index of pandas."""
@@ -127,6 +128,12 @@ class TableFormat(ABC):
             return table
         keep = self.kept(table.schema, as_type)
         return self.projection.of(table, payload.info.uri, keep=keep)
+
+
+def _converted(table: pa.Table, as_type: type | None, uri: str) -> Any:
+    if as_type is not None and is_lazy_type(as_type):
+        return scan_of_table(table, as_type)
+    return from_arrow(table, as_type, uri)
 
 
 @contextmanager

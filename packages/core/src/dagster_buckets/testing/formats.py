@@ -27,7 +27,7 @@ from dagster_buckets.formats.base import (
 )
 from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.plugins import get_format, names
-from dagster_buckets.testing.scans import ScanPromises
+from dagster_buckets.testing.scans import ScanPromises, rows_of, scan_classes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -241,8 +241,9 @@ class FormatConformance(ScanPromises):
     def test_concat_promotes_small_integers(self, format: Format) -> None:
         import pyarrow as pa
 
-        if not isinstance(format, SupportsConcat):
+        if not _joins_tables(format):
             return
+        assert isinstance(format, SupportsConcat)
         parts = [pa.table({"n": pa.array([1], pa.int8())}), pa.table({"n": [0.5]})]
         joined = format.concat(_parts(format, parts), pa.Table)
         assert joined.to_pydict() == {"n": [1.0, 0.5]}
@@ -300,6 +301,25 @@ class FormatConformance(ScanPromises):
         assert "odd one" in str(caught.value)
         assert f"{_URI}/2" in str(caught.value)
         assert caught.value.hint
+
+    def test_lazy_classes_of_what_is_read_whole(self, format: Format) -> None:
+        import pyarrow as pa
+
+        if not _joins_tables(format):
+            return
+        assert isinstance(format, SupportsConcat)
+        parts = _parts(format, [pa.table({"n": [1, 2], "s": ["a", "b"]}), pa.table({"n": [3]})])
+        columns = [{"day": "x"}, {"day": "y"}]
+        expected = [
+            {"n": 1, "s": "a", "day": "x"},
+            {"n": 2, "s": "b", "day": "x"},
+            {"n": 3, "s": None, "day": "y"},
+        ]
+        for cls in scan_classes():
+            if format.can_concat(cls):
+                scan = format.concat(parts, cls, columns)
+                assert isinstance(scan, cls)
+                assert rows_of(scan) == expected
 
     def test_part_of_damaged_bytes(self, format: Format) -> None:
         if not isinstance(format, SupportsConcat):
