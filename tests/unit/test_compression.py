@@ -65,7 +65,7 @@ def test_the_manager_compresses_one_format() -> None:
     made = formats.named("csv")
     assert isinstance(made, Compressed)
     assert (made.extension, made.codec, made.inner) == ("csv.zst", "zstd", CSVFormat(delimiter=";"))
-    assert formats.named("json") is get_format("json")
+    assert formats.named("json") == get_format("json")
 
 
 def test_a_value_compresses_whatever_format_it_has() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests import reference
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -64,3 +66,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     missing = [t for t in targets if not (page.parent / t).exists()]
     assert missing == []
+
+
+def test_the_reference_of_the_formats_is_that_of_the_code() -> None:
+    text = reference.PAGE.read_text("utf-8")
+    assert reference.page(text) == text, "run python -m tests.reference"
