@@ -97,6 +97,7 @@ def bench(session: nox.Session) -> None:
     install_stock(session)
     session.run("python", "-m", "benchmarks.keys")
     session.run("python", "-m", "benchmarks.partitions")
+    session.run("python", "-m", "benchmarks.projection")
 
 
 @nox.session(venv_backend="none")

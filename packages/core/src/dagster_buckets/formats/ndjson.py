@@ -170,8 +170,10 @@ def _in_order(table: pa.Table, text: bytes) -> pa.Table:
         row, _ = json.JSONDecoder().raw_decode(first.decode("utf-8-sig"))
     except ValueError:  # an object of several lines, which Arrow reads all the same
         return table
-    names = [name for name in row if name in table.column_names]
-    return table.select([*names, *(n for n in table.column_names if n not in row)])
+    found = dict.fromkeys(table.column_names)
+    return table.select(
+        [*(name for name in row if name in found), *(n for n in found if n not in row)]
+    )
 
 
 def _written_as(kind: Any) -> pa.DataType:

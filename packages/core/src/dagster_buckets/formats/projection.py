@@ -73,7 +73,8 @@ class Projection:
         """
         if self.columns is None:
             return None
-        missing = [name for name in self.columns if name not in schema.names]
+        found = set(schema.names)
+        missing = [name for name in self.columns if name not in found]
         if missing:
             msg = f"{uri} has no column {', '.join(map(repr, missing))}"
             hint = f"it has {', '.join(schema.names[:50])}; change dagster_buckets/columns"
@@ -95,7 +96,8 @@ class Projection:
         if self.filters is None:
             return []
         if self._is_polars:
-            return [n for n in self.filters.meta.root_names() if n in schema.names]
+            found = set(schema.names)
+            return [n for n in self.filters.meta.root_names() if n in found]
         if self._is_arrow:
             empty = schema.empty_table()
             return [name for name in schema.names if not _works(self.filters, empty, name)]
