@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from dagster_buckets import PartitionStream
+from dagster_buckets import PartitionStream, bucket_options
 from pyarrow import csv
 
 from demo.source import csv_file
@@ -144,17 +144,20 @@ def rain_delays(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
 
 @dg.asset(
     ins={
-        "flights": dg.AssetIn(["raw", "flights"]),
-        "planes": dg.AssetIn(["raw", "planes"]),
+        "flights": dg.AssetIn(
+            ["raw", "flights"], metadata=bucket_options(columns=["tailnum", "distance"])
+        ),
+        "planes": dg.AssetIn(
+            ["raw", "planes"], metadata=bucket_options(columns=["tailnum", "engine"])
+        ),
     }
 )
 def engine_miles(flights: pa.Table, planes: pa.Table) -> pa.Table:
-    """Miles flown with each type of engine (Polars and pandas, both read as Arrow)."""
-    flown, engines = flights.select(["tailnum", "distance"]), planes.select(["tailnum", "engine"])
+    """Miles flown with each type of engine (Polars and pandas, two columns of each, as Arrow)."""
     # Polars and pandas differ in how long an Arrow string may be, and Arrow joins equals only.
-    key = flown.schema.field("tailnum").type
-    engines = engines.set_column(0, "tailnum", engines.column("tailnum").cast(key))
-    joined = flown.join(engines, "tailnum", join_type="inner")
+    key = flights.schema.field("tailnum").type
+    planes = planes.set_column(0, "tailnum", planes.column("tailnum").cast(key))
+    joined = flights.join(planes, "tailnum", join_type="inner")
     return joined.group_by("engine").aggregate([("distance", "sum")]).sort_by("engine")
 
 

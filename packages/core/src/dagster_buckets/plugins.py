@@ -219,8 +219,9 @@ def refuse_type(cls: type) -> UnsupportedTypeError:
     """The error for a value that no format claims."""
     msg = f"format 'auto' finds no format for {qualified(cls)}"
     hint = (
-        "return a frame, a str, bytes or plain dicts and lists; or, if everyone who can write the "
-        "bucket may run code here, set the metadata dagster_buckets/format to 'pickle'"
+        "return a frame, an array, a str, bytes, a Path, plain dicts and lists or a dataclass; "
+        "or, if everyone who can write the bucket may run code here, set the metadata "
+        "dagster_buckets/format to 'pickle'"
     )
     return UnsupportedTypeError(msg, hint=hint)
 
