@@ -36,8 +36,6 @@ from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_gcs.store import GCSStore
 from dagster_buckets_gcs.upload import checksum, encoded
 
-from tests.gcs_server import fake_gcs_server
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -79,12 +77,6 @@ class RawGCS(RawObjects):
 
     def damage(self, key: str, data: bytes) -> None:
         self.write(key, data, json.loads(call("GET", self._object(key)))["metadata"])
-
-
-@pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
-    with fake_gcs_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

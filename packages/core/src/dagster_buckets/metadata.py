@@ -37,6 +37,8 @@ def describe_write(stored: Stored, *, partition: bool) -> Mapping[str, dg.Metada
         "dagster_buckets/size_bytes": dg.MetadataValue.int(info.size),
         "dagster_buckets/format": dg.MetadataValue.text(stored.format),
     }
+    if stored.compression is not None:
+        entries["dagster_buckets/compression"] = dg.MetadataValue.text(stored.compression)
     if info.etag:
         entries["dagster_buckets/etag"] = dg.MetadataValue.text(info.etag)
     if info.header and info.header.digest:

@@ -15,7 +15,12 @@ from typing import Any, Literal
 from dagster_buckets.address import Address, asset_of, label_of
 from dagster_buckets.choosing import AUTO, Formats
 from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
-from dagster_buckets.formats.base import Description, Format, SupportsDescribe
+from dagster_buckets.formats.base import (
+    Description,
+    Format,
+    SupportsCompression,
+    SupportsDescribe,
+)
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.objects import Body, Header, ObjectInfo
 from dagster_buckets.placing import Located, Places
@@ -40,12 +45,21 @@ OnMissing = Literal["error", "skip", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One value that was written: where, how, and what can be said of it."""
+    """One value that was written: where, how, and what can be said of it.
+
+    Attributes:
+        address: Whose value it is.
+        format: The name of its format.
+        info: What the store says of the object.
+        description: Its rows and columns.
+        compression: The codec; ``None`` for what is not compressed.
+    """
 
     address: Address
     format: str
     info: ObjectInfo
     description: Description
+    compression: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,9 @@ class ValueStore:
             self.places.check_before_write(address, key)
             header = Header(format=chosen.name, address=label_of(address))
             info = self.store.put(key, body, header=header)
-            return Stored(address, chosen.name, info, _describe(chosen, body))
+            return Stored(
+                address, chosen.name, info, _describe(chosen, body), _compression(chosen, body)
+            )
 
     def read(
         self,
@@ -239,7 +255,7 @@ def _encode(chosen: Format, value: Any) -> Body:
             return Body.of(NONE)
         raise
     body = body.settled(_ONE_REQUEST)
-    if body.size == len(NONE) and body.joined() == NONE:
+    if _is_mark(body):
         msg = "these bytes are how a None is stored, so they would come back as None"
         raise EncodeError(msg, hint="add or remove a byte")
     return body
@@ -250,6 +266,17 @@ def _describe(chosen: Format, body: Body) -> Description:
         return body.description()
     if body.held is None or not isinstance(chosen, SupportsDescribe):
         return Description()
-    if body.size == len(NONE) and body.joined() == NONE:
+    if _is_mark(body):
         return Description()
     return chosen.describe(io.BytesIO(body.joined()))
+
+
+def _compression(chosen: Format, body: Body) -> str | None:
+    if not isinstance(chosen, SupportsCompression) or _is_mark(body):
+        return None
+    return None if chosen.compression in (None, "none") else chosen.compression
+
+
+def _is_mark(body: Body) -> bool:
+    """Whether these are the bytes of a stored ``None``, which no format has made."""
+    return body.size == len(NONE) and body.joined() == NONE

@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Part",
     "RunsCode",
+    "SupportsCompression",
     "SupportsConcat",
     "SupportsDescribe",
     "SupportsLazy",
@@ -95,6 +96,16 @@ class SupportsDescribe(Protocol):
 
     def describe(self, file: BinaryIO) -> Description:
         """Describe a seekable file, reading only what is needed."""
+        ...
+
+
+@runtime_checkable
+class SupportsCompression(Protocol):
+    """The power to compress, of its own or around another format."""
+
+    @property
+    def compression(self) -> str | None:
+        """The codec; ``None`` or ``"none"`` for none."""
         ...
 
 

@@ -93,6 +93,11 @@ class Compressed:
         )
 
     @property
+    def compression(self) -> str:
+        """That of the whole object."""
+        return self.codec
+
+    @property
     def claims(self) -> tuple[str, ...]:
         """Those of the inner format."""
         return self.inner.claims
