@@ -77,7 +77,7 @@ def bucket_options(
         {'dagster_buckets/format': 'parquet', 'dagster_buckets/columns': ['id', 'total']}
     """
     given: dict[str, Any] = {**(more or {}), **options}
-    for name in ("columns", "split_by"):
+    for name in ("columns", "filters", "split_by"):
         if isinstance(given.get(name), tuple):
             # Dagster copies the metadata of inputs and knows no tuples in it.
             given[name] = list(given[name])

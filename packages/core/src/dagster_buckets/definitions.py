@@ -145,23 +145,19 @@ def location_of(address: Address, extension: str) -> AssetLocation | None:
     return AssetLocation(dg.AssetKey(list(address.path)), key, known[0].name if known else None)
 
 
-def options_of(*sources: Mapping[str, Any] | None) -> Options:
-    """Options from definition metadata; later sources win.
+def options_of(
+    metadata: Mapping[str, Any] | None, of_input: Mapping[str, Any] | None = None
+) -> Options:
+    """Options from definition metadata.
+
+    Args:
+        metadata: Of the asset, or of the output of an op.
+        of_input: Of the input that reads it; wins.
 
     Raises:
         ConfigurationError: A name or a value that we do not know.
     """
-    merged: dict[str, Any] = {}
-    for source in sources:
-        for name, value in (source or {}).items():
-            if name.startswith(_NAMESPACE):
-                plain = value.value if isinstance(value, dg.MetadataValue) else value
-                merged[name.removeprefix(_NAMESPACE)] = plain
-            elif name == "allow_missing_partitions" and value is True:
-                merged.setdefault("on_missing", "skip")
-            elif name == "columns" and isinstance(value, list):
-                # As dagster-polars spells it, which may also mean something else elsewhere.
-                merged.setdefault("columns", value)
+    merged = {**_spelled_by(metadata), **_spelled_by(of_input, of_input=True)}
     own = {name: value for name, value in merged.items() if name in _KNOWN}
     for_formats = {name: value for name, value in merged.items() if name not in _KNOWN}
     unknown = [n for n in sorted(for_formats) if n != COMPRESSION and not option_owners(n)]
@@ -176,6 +172,22 @@ def options_of(*sources: Mapping[str, Any] | None) -> Options:
             msg = f"the metadata {_NAMESPACE}{name} must be {rule.spelled}, not {value!r}"
             raise ConfigurationError(msg, hint="correct it on the asset, Out, AssetIn or In")
     return Options(**own, format_options=for_formats)
+
+
+def _spelled_by(source: Mapping[str, Any] | None, *, of_input: bool = False) -> dict[str, Any]:
+    """The settings in one place; our own names win over those that other managers know."""
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in (source or {}).items():
+        plain = value.value if isinstance(value, dg.MetadataValue) else value
+        if name.startswith(_NAMESPACE):
+            own[name.removeprefix(_NAMESPACE)] = plain
+        elif name == "allow_missing_partitions" and plain is True:
+            others["on_missing"] = "skip"
+        elif name == "columns" and of_input and isinstance(plain, list):
+            # As dagster-polars spells it. On an asset it may mean anything.
+            others["columns"] = plain
+    return {**others, **own}
 
 
 def _one_spec(asset: dg.AssetSpec | dg.AssetsDefinition) -> dg.AssetSpec:
