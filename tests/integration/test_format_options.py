@@ -27,7 +27,11 @@ from tests.integration.support import keys, materialized, plant, ranged, raw, ru
 from tests.unit.test_projection import table_of
 
 TWO_BACKENDS = pytest.mark.parametrize("make_manager", ["memory", "s3"], indirect=True)
-ROWS: dict[str, list[Any]] = {"k": [0, 1, 2, 3], "s": ["a", "b", "c", "d"], "x": [0.5, 1.5, 2.5, 3.5]}
+ROWS: dict[str, list[Any]] = {
+    "k": [0, 1, 2, 3],
+    "s": ["a", "b", "c", "d"],
+    "x": [0.5, 1.5, 2.5, 3.5],
+}
 LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c"])
 GRID = dg.MultiPartitionsDefinition(
     {

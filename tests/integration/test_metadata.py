@@ -34,6 +34,7 @@ def test_handled_output_and_materialisation_describe_the_object(manager: BucketI
         "dagster/table_name": "shop.orders",
         "dagster_buckets/size_bytes": len(raw(manager, "shop/orders/data.parquet")),
         "dagster_buckets/format": "parquet",
+        "dagster_buckets/compression": "zstd",
         "dagster_buckets/etag": info.etag,
         "dagster_buckets/digest": info.header.digest,
     }

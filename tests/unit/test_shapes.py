@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import collections.abc
+import io
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import pandas as pd
@@ -72,11 +74,14 @@ def test_item_class(annotation: Any, cls: type | None) -> None:
         (int, int), (Any, None), (pa.Table, pa.Table), (pa.Table | None, pa.Table),
         (dict[str, pa.Table], pa.Table), (list[pl.DataFrame], pl.DataFrame),
         (dict[str, pd.DataFrame | None], pd.DataFrame),
-        (dict[str, int], None), (list[int], None),
+        (dict[str, io.BufferedIOBase], io.BufferedIOBase), (list[io.BytesIO], io.BytesIO),
+        (dict[str, int], None), (list[int], None), (dict[str, Path], None), (list[bytes], None),
     ],
     ids=str,
 )  # fmt: skip
-def test_only_frames_are_converted_inside_of_containers(annotation: Any, cls: type | None) -> None:
+def test_only_frames_and_files_are_made_inside_of_containers(
+    annotation: Any, cls: type | None
+) -> None:
     assert read_annotation(annotation).as_type is cls
 
 

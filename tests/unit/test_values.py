@@ -218,6 +218,7 @@ def test_none_is_a_mark_where_the_format_has_none(
     stored = values.write(A, None, format_name=name)
     assert bytes(store.get(stored.info.key).data) == MARK
     assert stored.description.rows is None
+    assert stored.compression is None
     assert values.read(A) is None
     assert values.read(A, pd.DataFrame, format_name=name) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class Shape:
     def as_type(self) -> type | None:
         """The class to decode one object as; ``None`` for the class that was written.
 
-        Only frames, scans and references are made inside ``dict[…]`` and ``list[…]``: whether
+        Only frames, scans, binary files and references are made inside ``dict[…]`` and ``list[…]``: whether
         such an annotation means one value or one for each partition (or for each op that fans in)
         is known when the value is there.
         """
@@ -104,7 +105,8 @@ def item_class(annotation: Any) -> type | None:
 
 def _is_made(cls: type) -> bool:
     """Whether a load makes instances of this class, which no stored value is by itself."""
-    return cls is ObjectRef or can_convert(cls) or is_lazy_type(cls)
+    is_file = issubclass(cls, io.BufferedIOBase)
+    return is_file or cls is ObjectRef or can_convert(cls) or is_lazy_type(cls)
 
 
 def judge_single(shape: Shape, key: str, value: Any, wanted: str | None) -> Any:
