@@ -190,7 +190,7 @@ def test_a_reader_that_fails_half_way_leaves_the_old_value(manager: BucketIOMana
         return pa.RecordBatchReader.from_batches(table.schema, batches())
 
     options: dict[str, Any] = {"partitions_def": LETTERS, "backfill_policy": SINGLE}
-    cls = pa.RecordBatchReader
+    cls: Any = pa.RecordBatchReader
     run([producer(dict[str, cls], lambda _: {k: reader(rows(3)) for k in "ab"}, **options)],
         manager, tags=BOTH)  # fmt: skip
     before = raw(manager, "value/partition=b/data.parquet")
@@ -277,6 +277,7 @@ def test_files_for_the_partitions_of_one_run(
         asset = producer(annotation, of_run, **options)
         assert len(materialized(run([asset], manager, tags=BOTH))) == 2
     expected = {"a": b"of a", "b": b"of b"}
+    item: Any
     for item in {cls, io.BufferedIOBase}:
         found = load(
             manager, asset, dict[str, item], lambda v: {k: bytes_of(p) for k, p in v.items()}

@@ -58,9 +58,9 @@ class Shape:
     def as_type(self) -> type | None:
         """The class to decode one object as; ``None`` for the class that was written.
 
-        Only frames, scans, binary files and references are made inside ``dict[…]`` and ``list[…]``: whether
-        such an annotation means one value or one for each partition (or for each op that fans in)
-        is known when the value is there.
+        Only frames, scans, binary files and references are made inside ``dict[…]`` and ``list[…]``:
+        whether such an annotation means one value or one for each partition (or for each op that
+        fans in) is known when the value is there.
         """
         cls = item_class(self.item)
         if self.kind in ("value", "stream") or cls is None or _is_made(cls):
