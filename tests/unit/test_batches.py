@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError, ObjectNotFoundError
+from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.batches import Rows, stream_batches
-from dagster_buckets.formats.frames import to_arrow
 
 
 def stream(

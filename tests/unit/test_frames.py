@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
+from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.frames import (
     can_convert,
     concat_tables,
@@ -17,7 +18,6 @@ from dagster_buckets.formats.frames import (
     from_arrow,
     is_frame_type,
     qualified,
-    to_arrow,
 )
 from dagster_buckets.testing.formats import assert_same
 

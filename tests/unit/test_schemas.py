@@ -8,8 +8,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError
+from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.batches import Rows, stream_batches
-from dagster_buckets.formats.frames import concat_tables, from_arrow, to_arrow
+from dagster_buckets.formats.frames import concat_tables, from_arrow
 from dagster_buckets.formats.schemas import without_notes
 
 URIS = ["memory://one", "memory://two", "memory://three"]

@@ -117,7 +117,7 @@ def test_any_table_comes_back_or_is_refused(table: pa.Table) -> None:
 
 def test_others_read_it_and_it_reads_theirs(tmp_path: Path) -> None:
     path = tmp_path / "data.avro"
-    path.write_bytes(AvroFormat(codec="null").encode(pa.table({"n": [1, 2]})).joined())
+    path.write_bytes(AvroFormat(compression="none").encode(pa.table({"n": [1, 2]})).joined())
     with path.open("rb") as file:
         assert list(fastavro.reader(file)) == [{"n": 1}, {"n": 2}]
     assert pl.read_avro(path).rows() == [(1,), (2,)]
@@ -143,7 +143,7 @@ def test_a_run(kind: str, tmp_path: Path) -> None:
         manager = LocalIOManager(root=str(tmp_path / "lake"))
 
     @dg.asset(
-        metadata=bucket_options(format="avro", more={"codec": "null"}),
+        metadata=bucket_options(format="avro", compression="none"),
         partitions_def=dg.StaticPartitionsDefinition(["a", "b"]),
     )
     def orders(context: dg.AssetExecutionContext) -> pd.DataFrame:

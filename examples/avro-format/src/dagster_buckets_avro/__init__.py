@@ -27,14 +27,14 @@ class AvroFormat(TableFormat):
     """Tables as Avro, with their Arrow schema beside them, so that every type comes back.
 
     Args:
-        codec: How the blocks of rows are compressed.
+        compression: How the blocks of rows are compressed.
     """
 
     name: ClassVar[str] = "avro"
     extension: ClassVar[str] = "avro"
     media_type: ClassVar[str] = "application/vnd.apache.avro"
 
-    codec: Literal["null", "deflate"] = "deflate"
+    compression: Literal["none", "deflate"] = "deflate"
 
     def write_table(self, table: pa.Table) -> Body:
         """The bytes of a table."""
@@ -46,7 +46,8 @@ class AvroFormat(TableFormat):
         sink = io.BytesIO()
         try:
             rows = table.rename_columns(names).to_pylist()
-            fastavro.writer(sink, schema, rows, codec=self.codec, metadata=metadata)
+            codec = "null" if self.compression == "none" else self.compression
+            fastavro.writer(sink, schema, rows, codec=codec, metadata=metadata)
         except (ValueError, OverflowError) as error:
             msg = f"Avro cannot hold this table: {error}"
             raise EncodeError(msg, hint="are there years before 1 or after 9999?") from error

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
 from dagster_buckets.errors import EncodeError
-from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, noted, projected_stream
+from dagster_buckets.formats.arrow_tables import noted
+from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, projected_stream
 from dagster_buckets.formats.ipc_limits import check_messages
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import open_ranges

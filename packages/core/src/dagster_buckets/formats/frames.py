@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import (
     DecodeError,
-    EncodeError,
     MissingDependencyError,
     UnsupportedTypeError,
 )
-from dagster_buckets.formats import sources
 from dagster_buckets.formats.schemas import (
     constants_of,
     fitted,
@@ -32,20 +30,20 @@ if TYPE_CHECKING:
     from dagster_buckets.objects import Buffer
 
 __all__ = [
+    "CLASS_NOTE",
     "FRAME_CLAIMS",
     "arrow_buffer",
     "can_convert",
+    "comes_back_as",
     "concat_tables",
     "empty_frame",
     "from_arrow",
     "index_of_pandas",
     "is_frame_type",
     "is_reader_type",
-    "noted",
     "projected_stream",
     "qualified",
     "shared_notes",
-    "to_arrow",
     "without_note",
 ]
 
@@ -64,64 +62,12 @@ FRAME_CLAIMS = (
 _POLARS = "polars.dataframe.frame.DataFrame"
 
 #: Schema metadata that remembers the class that was written.
-_KEY = b"dagster-buckets"
+CLASS_NOTE = b"dagster-buckets"
 
 
 def qualified(cls: type) -> str:
     """``module.QualName`` of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def to_arrow(value: Any, format_name: str) -> pa.Table:
-    """An Arrow table of any frame, with the writer's class in its schema metadata.
-
-    Zero-copy where the library allows it (Polars, Arrow, and most NumPy-backed pandas columns).
-
-    Raises:
-        UnsupportedTypeError: The value is not a frame.
-        EncodeError: Arrow cannot hold a column; the message names it.
-    """
-    import pyarrow as pa
-
-    cls = type(value)
-    try:
-        if isinstance(value, pa.Table):
-            table = value
-        elif isinstance(value, pa.RecordBatch):
-            table = pa.Table.from_batches([value])
-        elif _is(cls, "pandas.DataFrame", "pandas.core.frame.DataFrame"):
-            _refuse_odd_columns(value)
-            table = _pandas_to_arrow(value)
-        elif _is(cls, _POLARS):
-            table = _polars_to_arrow(value)
-        elif (reader := sources.batches_of(value)) is not None:
-            table = reader.read_all()
-        else:
-            msg = f"format {format_name!r} writes frames, not {qualified(cls)}"
-            hint = "return a pandas, Polars or Arrow table, or choose another format"
-            raise UnsupportedTypeError(msg, hint=hint)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        msg = f"Arrow cannot hold this {qualified(cls)}: {error}"
-        hint = "give every column one type that Arrow knows, or choose format='pickle'"
-        raise EncodeError(msg, hint=hint) from error
-    if table.num_rows and not table.column_names:
-        msg = f"a table needs columns to hold {table.num_rows:,} rows"
-        raise EncodeError(msg, hint="add a column: of pandas, frame.reset_index()")
-    return table.replace_schema_metadata(noted(table.schema, value).metadata)
-
-
-def noted(schema: pa.Schema, value: Any) -> pa.Schema:
-    """The schema of a frame, with its class in the metadata.
-
-    Raises:
-        EncodeError: Two columns have one name.
-    """
-    _refuse_duplicates(schema.names)
-    cls = type(value)
-    # Of a subclass the frame that it is: nothing else can be made again.
-    known = next((name for base in cls.__mro__ if (name := qualified(base)) in _CONVERTERS), "")
-    note = json.dumps({"class": known or _HELD.get(qualified(cls), qualified(cls))}).encode()
-    return schema.with_metadata({**(schema.metadata or {}), _KEY: note})
 
 
 def projected_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
@@ -244,7 +190,7 @@ def shared_notes(schema: pa.Schema) -> dict[Any, Any] | None:
 
 def without_note(metadata: Mapping[Any, Any] | None) -> dict[Any, Any] | None:
     """Schema metadata less our own notes, of the class that was written and others."""
-    own = tuple({key for key in metadata or {} if bytes(key).startswith(_KEY)})
+    own = tuple({key for key in metadata or {} if bytes(key).startswith(CLASS_NOTE)})
     return {key: value for key, value in (metadata or {}).items() if key not in own} or None
 
 
@@ -272,27 +218,6 @@ def _to_pandas(table: pa.Table) -> Any:
     if not isinstance(frame, pd.DataFrame):  # pragma: no cover - Arrow always gives a frame
         raise TypeError(qualified(type(frame)))
     return frame
-
-
-def _pandas_to_arrow(frame: Any) -> pa.Table:
-    import pyarrow as pa
-
-    try:
-        return pa.Table.from_pandas(frame)
-    except TypeError as error:
-        # Of sparse columns, and what else Arrow does not expect.
-        msg = f"Arrow cannot hold this pandas.DataFrame: {error}"
-        raise EncodeError(
-            msg, hint="convert the column: sparse ones with .sparse.to_dense()"
-        ) from error
-
-
-def _polars_to_arrow(frame: Any) -> pa.Table:
-    import polars as pl
-
-    # Polars' own string views would come back as such, and Arrow can neither sort nor join them.
-    table: pa.Table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    return table
 
 
 def _to_polars(table: pa.Table) -> Any:
@@ -335,37 +260,24 @@ _ONCE: dict[str, Callable[[Any], Any]] = {
 _HELD = {"polars.lazyframe.frame.LazyFrame": _POLARS}
 
 
+def comes_back_as(cls: type) -> str:
+    """The class that a frame of this class comes back as: of a subclass the frame that it is."""
+    known = next((name for base in cls.__mro__ if (name := qualified(base)) in _CONVERTERS), None)
+    return known or _HELD.get(qualified(cls), qualified(cls))
+
+
 def _converter(cls: type) -> Callable[[Any], Any] | None:
     return (_CONVERTERS | _ONCE).get(qualified(cls))
 
 
 def _converter_of_writer(schema: pa.Schema) -> Callable[[Any], Any]:
     metadata = schema.metadata or {}
-    if _KEY in metadata:
-        written = json.loads(metadata[_KEY]).get("class", "")
+    if CLASS_NOTE in metadata:
+        written = json.loads(metadata[CLASS_NOTE]).get("class", "")
         return _CONVERTERS.get(written, _to_table)
     # Others wrote it: pandas leaves a note of its own.
     return _to_pandas if b"pandas" in metadata else _to_table
 
 
-def _is(cls: type, *names: str) -> bool:
-    return any(qualified(base) in names for base in cls.__mro__)
-
-
 def _spell(cls: type | None) -> str:
     return "the class that wrote it" if cls is None else qualified(cls)
-
-
-def _refuse_odd_columns(frame: Any) -> None:
-    odd = [name for name in frame.columns if not isinstance(name, str)]
-    if odd:
-        msg = f"column names must be strings, got {odd[:5]!r}"
-        raise EncodeError(msg, hint="rename them: frame.columns = frame.columns.map(str)")
-    _refuse_duplicates(list(frame.columns))
-
-
-def _refuse_duplicates(names: Sequence[str]) -> None:
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if list(names).count(name) > 1})
-        msg = f"column names must be unique, twice: {twice[:5]!r}"
-        raise EncodeError(msg, hint="rename the columns before the asset returns them")

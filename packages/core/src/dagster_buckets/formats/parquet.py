@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from dagster_buckets.errors import EncodeError
+from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.base import Part
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
     arrow_buffer,
     from_arrow,
     is_reader_type,
-    noted,
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects

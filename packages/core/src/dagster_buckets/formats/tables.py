@@ -10,14 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from dagster_buckets.errors import BucketsError, DecodeError
+from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.base import Part
-from dagster_buckets.formats.frames import (
-    concat_tables,
-    from_arrow,
-    index_of_pandas,
-    is_frame_type,
-    to_arrow,
-)
+from dagster_buckets.formats.frames import concat_tables, from_arrow, index_of_pandas, is_frame_type
 from dagster_buckets.formats.lazy import is_lazy_type, scan_of_table
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import setting
