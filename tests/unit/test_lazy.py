@@ -541,6 +541,35 @@ def test_what_else_datasets_do(store: ReadingStore, kind: str) -> None:
     assert narrow.to_table().column_names == ["n"]
 
 
+def test_what_is_derived_of_a_filtered_dataset_is_filtered(store: ReadingStore, kind: str) -> None:
+    tables, columns = days(5)
+    refs = put(store, kind, tables)
+    plain: Any = FORMATS[kind].scan(refs, ds.Dataset, columns)
+    dataset = plain.having(rows=ds.field("n") > 2)
+    assert dataset.filter(ds.field("day") < "004").to_table()["n"].to_pylist() == [3, 3]
+    assert dataset.filter(ds.field("day") < "004").count_rows() == 2
+    assert dataset.sort_by("n").to_table()["n"].to_pylist() == [3, 3, 4, 4]
+    assert plain.join(dataset, "day", join_type="inner", right_suffix="_r").to_table().num_rows == 8
+    narrow = dataset.replace_schema(pa.schema([("n", pa.int64())]))
+    assert narrow.to_table()["n"].to_pylist() == [3, 3, 4, 4]
+    assert narrow.filter(ds.field("n") > 3).count_rows() == 2
+    with pytest.raises(ValueError, match="filtered"):
+        dataset.get_fragments()
+    hidden = plain.having(["day"], ds.field("n") > 2)
+    assert hidden.filter(ds.field("n") > 3).to_table().to_pydict() == {"day": ["004"] * 2}
+
+
+def test_a_filter_of_the_load_leaves_out_objects(store: ReadingStore, kind: str) -> None:
+    tables, columns = days(5)
+    refs = put(store, kind, tables)
+    dataset: Any = (
+        FORMATS[kind].scan(refs, ds.Dataset, columns).having(rows=ds.field("day") == "003")
+    )
+    before = len(store.gets)
+    assert dataset.to_table()["n"].to_pylist() == [3, 3]
+    assert len(store.gets) == before + 1
+
+
 def test_one_object_twice(store: ReadingStore, kind: str) -> None:
     refs = put(store, kind, [pa.table({"n": [1]})])
     dataset = FORMATS[kind].scan(refs * 2, ds.Dataset, [{"d": "a"}, {"d": "b"}])

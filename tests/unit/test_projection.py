@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from dagster_buckets.address import AssetAddress
 from dagster_buckets.errors import ConfigurationError, DecodeError, UnsupportedTypeError
 from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.formats.projection import Projection
 from dagster_buckets.layouts import HiveLayout
+from dagster_buckets.objects import Body
 from dagster_buckets.plugins import get_format, names, option_owners
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.testing.formats import payload_of
 from dagster_buckets.testing.scans import CountingStore
 from dagster_buckets.values import ValueStore
 from hypothesis import given, settings
@@ -246,3 +251,66 @@ def test_filters_mean_what_they_say(rows: list[dict[str, Any]], groups: Any) -> 
     assert Projection(None, groups).of(table, "u").to_pylist() == expected
     if len(groups) == 1:
         assert Projection(None, groups[0]).of(table, "u").to_pylist() == expected
+
+
+def test_filters_of_polars_choose_columns_as_polars_does() -> None:
+    table = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"], "a1": [3.0, 2.0, 1.0]})
+    expressions = {
+        "twice": (pl.col("a") > 1) & (pl.col("a") < 3),
+        "by a pattern": pl.all_horizontal(pl.col("^a.*$") >= 2) & (pl.col("b") == "y"),
+        "none": pl.lit(1) == 1,
+        "no row": pl.lit(1) == 2,
+        "rows": pl.int_range(pl.len()) == 1,
+    }
+    for name, expression in expressions.items():
+        expected = pl.DataFrame(table).filter(expression).to_dict(as_series=False)
+        format_ = ParquetFormat(filters=expression)
+        payload = payload_of(format_.encode(table))
+        assert format_.decode(payload, pa.Table).to_pydict() == expected, name
+
+
+def test_nan_in_a_list_is_found_wherever_it_stands() -> None:
+    table = pa.table({"f": [1.0, float("nan"), 2.0]})
+    for values in ([1.0, float("nan")], [float("nan"), 1.0], [2.0, float("nan"), 1.0]):
+        found = Projection(None, [("f", "in", values)]).of(table, "u")
+        assert found.num_rows == len(values)
+
+
+def test_numbers_that_arrow_has_no_type_for() -> None:
+    with pytest.raises(ConfigurationError, match="too large"):
+        Projection(None, [("n", "<", 2**70)]).of(pa.table({"n": [1]}), "u")
+
+
+def test_a_projection_names_a_column() -> None:
+    with pytest.raises(ConfigurationError, match="names none"):
+        ParquetFormat(columns=[])
+
+
+@pytest.mark.parametrize("cls", [pa.Table, pl.DataFrame, pd.DataFrame])
+def test_a_column_that_is_asked_for_twice_comes_once(cls: type) -> None:
+    format_ = ParquetFormat(columns=["b", "a", "b"])
+    payload = payload_of(format_.encode(pa.table({"a": [1], "b": [2], "c": [3]})))
+    joined = format_.concat([format_.part(payload)] * 2, cls, [{"day": "1"}, {"day": "2"}])
+    assert table_of(joined).to_pydict() == {"b": [2, 2], "a": [1, 1], "day": ["1", "2"]}
+
+
+def test_columns_of_one_name_that_others_wrote() -> None:
+    lists: Any = pa.array([[1], [2]])
+    table = pa.Table.from_arrays([pa.array([1, 2]), lists], names=["a", "a"])
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    payload = payload_of(Body.of(sink.getvalue()))
+    assert ParquetFormat().decode(payload, pa.Table).equals(table)
+    with pytest.raises(DecodeError, match="several columns 'a'"):
+        ParquetFormat(columns=["a"]).decode(payload, pa.Table)
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow"])
+@pytest.mark.parametrize("cls", LAZY[1:], ids=lambda cls: cls.__name__)
+def test_scans_refuse_filters_that_do_not_fit_at_once(name: str, cls: type) -> None:
+    format_: Any = ParquetFormat if name == "parquet" else type(get_format(name))
+    store = CountingStore()
+    ref = ObjectRef(store.put("a", format_().encode(pa.table({"a": [1]}))), store)
+    for filters in ([("a", ">", "x")], [("b", "=", 1)]):
+        with pytest.raises(DecodeError, match="do not fit"):
+            format_(filters=filters).scan([ref], cls)

@@ -149,6 +149,10 @@ class ObjectsDataset(ds.FileSystemDataset):
         super().__init__(fragments, only(schema, names), kind, files)
         self._objects = objects
         self._whole, self._names, self._rows = schema, names, rows
+        self._all = ds.FileSystemDataset(fragments, schema, kind, files)
+        if rows is not None:
+            # Arrow's own note of a filter, which all that it derives from this dataset keeps.
+            self._scan_options = {"filter": rows}
         self._positions = {path: place for place, path in enumerate(paths_of(objects.refs))}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -164,6 +168,13 @@ class ObjectsDataset(ds.FileSystemDataset):
     ) -> ObjectsDataset:
         """The same objects with these columns and rows only."""
         return ObjectsDataset(self._known(), self._whole, names, rows)
+
+    def filter(self, expression: ds.Expression) -> ObjectsDataset:
+        """The rows of this dataset of which the expression is true."""
+        if self._objects is None:
+            return super().filter(expression)
+        rows = expression if self._rows is None else self._rows & expression
+        return self.having(self._names, rows)
 
     def at(self, positions: Sequence[int]) -> ObjectsDataset:
         """The same columns and rows of the objects at these positions."""
@@ -187,10 +198,10 @@ class ObjectsDataset(ds.FileSystemDataset):
             return super().scanner(columns=columns, filter=filter, **options)
         if columns is None:
             columns = self._names
-        left = [self._positions[fragment.path] for fragment in self.get_fragments(filter)]
-        # Files of its own: they know the order in which this very scan opens them.
         if self._rows is not None:
             filter = self._rows if filter is None else self._rows & filter  # noqa: A001
+        left = [self._positions[fragment.path] for fragment in self._all.get_fragments(filter)]
+        # Files of its own: they know the order in which this very scan opens them.
         planner = self._planner(columns, filter)
         fragments, kind, files = self._objects.at(left).as_files(complete=True, planner=planner)
         dataset = ds.FileSystemDataset(fragments, self._whole, kind, files)
@@ -222,9 +233,6 @@ class ObjectsDataset(ds.FileSystemDataset):
         # Arrow calls this for scanners that it makes without asking us, as DuckDB before version 2
         # does: those go on to the method that can block for ever (see below). Where the thread
         # that reads is the only one it never does: 7,800 scans, of some hundred with threads.
-        if self._objects is not None and self._rows is not None:
-            other = options.get("filter")
-            options = {**options, "filter": self._rows if other is None else self._rows & other}
         chosen = super()._scanner_options({**options, "use_threads": False})  # type: ignore[misc]
         return dict(chosen)
 

@@ -11,6 +11,7 @@ from dagster_buckets.formats.projection import Projection
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
     from dagster_buckets.formats.datasets import Kind, ObjectsDataset
     from dagster_buckets.references import ObjectRef
@@ -106,7 +107,7 @@ def _to_dataset(dataset: ObjectsDataset, projection: Projection) -> Any:
         hint = "write them as [(column, operator, value)], or ask for a polars.LazyFrame"
         raise UnsupportedTypeError(msg, uri=uri, hint=hint)
     names = _names(dataset, projection)
-    return dataset.having(names, projection.expression(dataset.schema))
+    return dataset.having(names, _rows(dataset, projection))
 
 
 def _to_lazy_frame(dataset: ObjectsDataset, projection: Projection) -> Any:
@@ -114,7 +115,7 @@ def _to_lazy_frame(dataset: ObjectsDataset, projection: Projection) -> Any:
 
     names = _names(dataset, projection)
     if projection.is_exact:
-        frame = lazy_frame(dataset.having(rows=projection.expression(dataset.schema)))
+        frame = lazy_frame(dataset.having(rows=_rows(dataset, projection)))
     else:
         frame = lazy_frame(dataset).filter(projection.filters)
     return frame if names is None else frame.select(names)
@@ -130,6 +131,13 @@ def _names(dataset: ObjectsDataset, projection: Projection) -> list[str] | None:
     """The columns that a projection leaves, and those of the partitions."""
     objects = dataset.objects
     return projection.names(dataset.schema, objects.refs[0].uri, keep=objects.names)
+
+
+def _rows(dataset: ObjectsDataset, projection: Projection) -> ds.Expression | None:
+    """The rows that a projection leaves; what does not fit the columns is refused now."""
+    empty, uri = dataset.schema.empty_table(), dataset.objects.refs[0].uri
+    Projection(filters=projection.filters).of(empty, uri)
+    return projection.expression(dataset.schema)
 
 
 #: By the package and the name in it, because the modules between them change: DuckDB's relation

@@ -64,8 +64,10 @@ def restored(table: pa.Table, original: pa.Schema) -> pa.Table:
 
     metadata = dict(table.schema.metadata or {})
     kept = json.loads(metadata.pop(_DICTIONARIES, b"{}"))
+    # Of others two columns may have one name: nothing was left out of those.
+    whole: Any = table.schema.names == original.names
     for place, field in enumerate(table.schema):
-        wanted = original.field(field.name)
+        wanted = original.field(place if whole else field.name)
         if wanted.type.equals(field.type, check_metadata=True) and field.name not in kept:
             continue
         dictionary = None

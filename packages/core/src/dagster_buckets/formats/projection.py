@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 from dagster_buckets.errors import ConfigurationError, DecodeError
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
     import pyarrow.dataset as ds
 
 __all__ = ["Filters", "Projection"]
 
 #: ``[(column, op, value), …]`` that must all hold, a list of such lists of which one must hold, or
-#: an expression of Arrow or Polars.
+#: an expression of Arrow or Polars. It must tell of each row by itself whether to keep it: a mean,
+#: a shift or a window sees only those rows that are read together.
 Filters = Any
 
 _OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
@@ -27,10 +29,11 @@ class Projection:
 
     Args:
         columns: Their names, in the order wanted; ``None`` for all.
-        filters: See :data:`Filters`; ``None`` for all rows. A comparison with a null is not true.
+        filters: See :data:`Filters`; ``None`` for all rows. A comparison with a null is not true,
+            and as a null is in no list, "not in" keeps it.
 
     Raises:
-        ConfigurationError: The filters are none of these.
+        ConfigurationError: No column is named, or the filters are none of these.
 
     Example:
         >>> import pyarrow as pa
@@ -43,6 +46,9 @@ class Projection:
     filters: Filters = None
 
     def __post_init__(self) -> None:
+        if self.columns is not None and not self.columns:
+            msg = "columns names none, and a table without columns has no rows"
+            raise ConfigurationError(msg, hint="name one, or leave dagster_buckets/columns out")
         if not self._is_polars and not self._is_arrow:
             _check_tuples(self.filters)
 
@@ -73,7 +79,13 @@ class Projection:
         """
         if self.columns is None:
             return None
-        found = set(schema.names)
+        names = list(schema.names)
+        found = set(names)
+        if len(found) < len(names) and (
+            twice := [name for name in self.columns if names.count(name) > 1]
+        ):
+            msg = f"{uri} has several columns {', '.join(map(repr, twice))}"
+            raise DecodeError(msg, uri=uri, hint="load all columns, and rename them")
         missing = [name for name in self.columns if name not in found]
         if missing:
             msg = f"{uri} has no column {', '.join(map(repr, missing))}"
@@ -96,8 +108,8 @@ class Projection:
         if self.filters is None:
             return []
         if self._is_polars:
-            found = set(schema.names)
-            return [n for n in self.filters.meta.root_names() if n in found]
+            names, found = _named(self.filters), dict.fromkeys(schema.names)
+            return list(found) if names is None else [n for n in names if n in found]
         if self._is_arrow:
             empty = schema.empty_table()
             return [name for name in schema.names if not _works(self.filters, empty, name)]
@@ -124,7 +136,12 @@ class Projection:
         groups: Any = [
             [each for term in terms for each in _bounded(term)] for terms in _groups(self.filters)
         ]
-        return pq.filters_to_expression(groups)
+        try:
+            return pq.filters_to_expression(groups)
+        except OverflowError as error:
+            msg = f"filters cannot be {self.filters!r}: {error}"
+            hint = "write the number as pyarrow.scalar(…, pyarrow.uint64()), or one that fits"
+            raise ConfigurationError(msg, hint=hint) from error
 
     def _filtered(self, table: pa.Table, uri: str) -> pa.Table:
         import pyarrow as pa
@@ -135,8 +152,11 @@ class Projection:
             import polars as pl
 
             used = table.select(self.used(table.schema)).replace_schema_metadata()
-            mask = pl.DataFrame(used).select(self.filters).to_series().to_arrow()
-            return table.filter(mask)
+            frame = pl.DataFrame(used)
+            if frame.width:
+                return table.filter(frame.with_columns(self.filters.alias(""))[""].to_arrow())
+            # Of no column: it holds of every row, or of none.
+            return table if frame.select(self.filters).item() else table.slice(0, 0)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise self.misfit(uri, error) from error
         except Exception as error:
@@ -161,7 +181,7 @@ def _bounded(term: Any) -> list[tuple[str, str, Any]]:
         low, high = min(value), max(value)
     except TypeError:
         return [(name, operator, value)]
-    if low != low or high != high:  # noqa: PLR0124 - NaN, which has no place in an order
+    if any(each != each for each in value):  # noqa: PLR0124 - NaN, which has no place in an order
         return [(name, operator, value)]
     return [(name, operator, value), (name, ">=", low), (name, "<=", high)]
 
@@ -175,6 +195,20 @@ def _works(expression: ds.Expression, empty: pa.Table, without: str) -> bool:
     except (pa.ArrowException, TypeError, ValueError):
         return False
     return True
+
+
+def _named(filters: pl.Expr) -> list[str] | None:
+    """The columns that an expression of Polars names; ``None`` if it has other ways to choose."""
+    operands = filters.meta.pop()
+    if not operands and not filters.meta.is_literal() and not filters.meta.is_column():
+        return None  # a selector, or the number of rows
+    found = filters.meta.root_names()
+    for operand in operands:
+        names = _named(operand)
+        if names is None:
+            return None
+        found += names
+    return list(dict.fromkeys(found))
 
 
 def _groups(filters: Any) -> list[list[Any]]:

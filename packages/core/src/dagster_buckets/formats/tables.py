@@ -110,7 +110,7 @@ class TableFormat(ABC):
         if self.columns is not None and not index_of_pandas(joined.schema, as_type):
             # A part does not know what it will become, and has kept an index.
             constants = dict.fromkeys(name for more in columns or () for name in more)
-            joined = joined.select([*self.columns, *constants])
+            joined = joined.select(list(dict.fromkeys([*self.columns, *constants])))
         return _converted(joined, as_type, uris[0])
 
     def kept(self, schema: pa.Schema, as_type: type | None) -> list[str]:
