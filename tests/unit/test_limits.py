@@ -134,3 +134,33 @@ def test_a_manager_sets_the_limit() -> None:
     assert Formats().named("parquet").limit == Limit()  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         MemoryIOManager(max_decoded_bytes=0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[0] * 2_000_000], pa.list_(pa.int32())),
+        pa.array([["x" * 50] * 200_000]),
+        pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2_000_000)), 2_000_000),
+    ],
+    ids=["numbers", "texts", "fixed size"],
+)
+def test_one_row_can_be_a_bomb(column: Any) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"l": column}), sink)
+    payload = payload_of(Body.of(sink.getvalue()))
+    with pytest.raises(DecodeError, match="becomes more than"):
+        ParquetFormat(limit=Limit(max_bytes=MIB)).decode(payload, pa.Table)
+
+
+def test_texts_whose_dictionaries_arrow_does_not_tell() -> None:
+    # Written as deltas, or not at all: neither has a dictionary to look at.
+    texts = pa.table({"s": ["x" * 1000 + str(i) for i in range(2000)], "t": ["y" * 100] * 2000})
+    sink = io.BytesIO()
+    encodings: Any = {"use_dictionary": ["t"], "column_encoding": {"s": "DELTA_BYTE_ARRAY"}}
+    with pq.ParquetWriter(sink, texts.schema, **encodings) as writer:
+        writer.write_table(texts.slice(0, 0))
+        writer.write_table(texts)
+    payload = payload_of(Body.of(sink.getvalue()))
+    limit = Limit(max_bytes=4 * MIB)
+    assert ParquetFormat(limit=limit).decode(payload, pa.Table).equals(texts)

@@ -70,10 +70,10 @@ def read_bounded(  # noqa: PLR0913 - what is read, and how much of it may be
 
 def _is_harmless(footer: pq.FileMetaData, allowed: int) -> bool:
     """Whether the largest of all values, in every row, would be no harm: the quick check."""
-    if footer.num_columns != len(footer.schema.to_arrow_schema().names):
+    if any(footer.schema.column(n).max_repetition_level for n in range(footer.num_columns)):
         return False  # lists have more values than rows
     size = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-    return footer.num_rows * (16 * footer.num_columns + size) + size <= allowed
+    return footer.num_rows * (32 * footer.num_columns + size) + size <= allowed
 
 
 class _Chunk:
@@ -88,6 +88,13 @@ class _Chunk:
         return self.column.physical_type == _TEXT and bool(
             _DICTIONARIES & set(self.column.encodings)
         )
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Whether Arrow can tell what these texts are."""
+        # It gives no dictionary of a chunk that has deltas, nor a row of an empty group.
+        deltas = any(name.startswith("DELTA") for name in self.column.encodings)
+        return self.is_repeated and not deltas and self.column.num_values > 0
 
 
 def _chunks(
@@ -124,7 +131,7 @@ def _of_dictionaries(
     """What texts add that come back as often as they could, by the longest of each chunk."""
     import pyarrow.compute as pc
 
-    suspects = [chunk for chunk in chunks if chunk.is_repeated]
+    suspects = [chunk for chunk in chunks if chunk.has_dictionary]
     paths = sorted({chunk.path for chunk in suspects})
     file = reopen(read_dictionary=paths)
     for group in sorted({chunk.group for chunk in suspects}):
