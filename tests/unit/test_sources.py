@@ -169,7 +169,7 @@ def test_a_file_is_written_as_it_is_and_comes_back_by_its_name(
 
 
 @pytest.mark.parametrize(
-    "name", ["../../escaped", "/etc/passwd", "..", ".", "", "a\0b", "x\\y", "n" * 300]
+    "name", ["../../escaped", "/etc/passwd", "..", ".", "", "a\0b", "x\\y", "n" * 300, "\ud800"]
 )
 def test_names_in_a_header_lead_nowhere(name: str) -> None:
     from dataclasses import replace
@@ -198,6 +198,38 @@ assert path.exists()
     folder = Path(ended.stdout.strip())
     assert folder.name.startswith("dagster-buckets-")
     assert not folder.exists()
+
+
+def test_temporary_files_stay_when_a_fork_of_the_process_ends() -> None:
+    code = """
+import os, sys
+from dagster_buckets.plugins import get_format
+from dagster_buckets.objects import Body
+from dagster_buckets.testing.formats import payload_of
+path = get_format("file").decode(payload_of(Body.of(b"data")), None)
+child = os.fork()
+if not child:
+    sys.exit()
+os.waitpid(child, 0)
+print(path.read_text())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert ended.stdout.strip() == "data"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_object_that_ends_early_is_no_end_of_a_file(*, streamed: bool) -> None:
+    from dagster_buckets.errors import IntegrityError
+    from dagster_buckets.formats.downloads import VerifiedReader
+
+    info = payload_of(Body(iter([b"data"])) if streamed else Body.of(b"data")).info
+    with io.BufferedReader(VerifiedReader(io.BytesIO(b"data"), info)) as file:
+        assert file.read() == b"data"
+    with (
+        io.BufferedReader(VerifiedReader(io.BytesIO(b"dat"), info)) as file,
+        pytest.raises(IntegrityError, match="came as 3 bytes instead of 4"),
+    ):
+        file.read()
 
 
 def test_a_file_that_changes_while_it_is_read(values: ValueStore, tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def open_verified(ref: ObjectRef) -> BinaryIO:
 
 
 class VerifiedReader(io.RawIOBase):
-    """A seekable file whose last bytes come only if all bytes are those that were written.
+    """A seekable file that ends only if all bytes are those that were written.
 
-    That holds for readers that read from the start to the end; one that seeks gets what there is.
-    Objects that were written as a stream have no digest: of those only the size is known.
+    That holds for readers that read from the start to the end; of one that seeks, and of objects
+    that were written as a stream and have no digest, only the size is checked.
 
     Args:
         file: The bytes; closed with this one.
@@ -98,10 +98,15 @@ class VerifiedReader(io.RawIOBase):
 
         Raises:
             IntegrityError: These are the last bytes, and all of them together are not those that
-                were written.
+                were written; or there are no more, although the object is larger.
         """
         view = memoryview(buffer).cast("B")
         count = cast("io.BufferedReader", self._file).readinto(view)
+        if view and not count and self._file.tell() < self._info.size:
+            msg = f"{self._info.uri} came as {self._file.tell():,} bytes instead of "
+            msg += f"{self._info.size:,}"
+            hint = "read it again; check the network"
+            raise IntegrityError(msg, uri=self._info.uri, hint=hint)
         if self._state is not None:
             self._state.update(view[:count])
             if self._file.tell() >= self._info.size:
@@ -124,27 +129,36 @@ class VerifiedReader(io.RawIOBase):
 
 def _copy(ref: ObjectRef, path: Path) -> None:
     step = bytearray(min(_STEP, max(1, ref.size)))
-    written = 0
     with VerifiedReader(ref.open(), ref.info) as source, path.open("wb") as target:
         while count := source.readinto(step):
             target.write(memoryview(step)[:count])
-            written += count
-    if written != ref.size:
-        msg = f"{ref.uri} came as {written:,} bytes instead of {ref.size:,}"
-        raise IntegrityError(msg, uri=ref.uri, hint="read it again; check the network")
 
 
 def _place(info: ObjectInfo) -> Path:
     """Where to put an object: whatever its header says, inside a new folder."""
     stored = info.header.filename if info.header else None
     name = (stored or "").replace("\0", "").rpartition("/")[2].rpartition("\\")[2]
-    if name in ("", ".", "..") or len(os.fsencode(name)) > 255:  # noqa: PLR2004 - bytes of a name
+    if name in ("", ".", "..") or not _fits(name):
         name = "data"
     return Path(tempfile.mkdtemp(dir=_folder(os.getpid())), name)
+
+
+def _fits(name: str) -> bool:
+    """Whether a file can have this name."""
+    try:
+        return len(os.fsencode(name)) <= 255  # noqa: PLR2004 - bytes of a name
+    except UnicodeEncodeError:
+        return False
 
 
 @cache
 def _folder(pid: int) -> str:
     folder = tempfile.mkdtemp(prefix=f"dagster-buckets-{pid}-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove, folder, pid)
     return folder
+
+
+def _remove(folder: str, pid: int) -> None:
+    """Remove the folder at the end of its process, which is not that of a fork of it."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
