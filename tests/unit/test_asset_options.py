@@ -104,3 +104,14 @@ def test_unknown_metadata_of_assets_is_an_error_in_the_run_too() -> None:
 def test_unknown_formats_have_their_own_error() -> None:
     with pytest.raises(UnknownPluginError):
         bucket_options(format="parkay")
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_groups_have_rows(size: int) -> None:
+    with pytest.raises(ConfigurationError, match="row_group_size cannot be"):
+        bucket_options(row_group_size=size)
+
+
+def test_columns_that_split_can_be_a_tuple() -> None:
+    found = bucket_options(split_by=("a", "b"))
+    assert found == {"dagster_buckets/split_by": ["a", "b"]}

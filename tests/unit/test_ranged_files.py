@@ -145,3 +145,11 @@ def test_ranges_are_joined_as_far_as_a_request_goes() -> None:
     assert joined([(0, 40 * mib)]) == [(0, 16 * mib), (16 * mib, 32 * mib), (32 * mib, 40 * mib)]
     assert joined([(0, 10 * mib), (10 * mib, 20 * mib)]) == [(0, 10 * mib), (10 * mib, 20 * mib)]
     assert joined([(5, 10), (0, 20)]) == [(0, 20)]
+
+
+def test_what_came_along_is_not_fetched_ahead(store: Counting) -> None:
+    size = len(DATA)
+    file = opened(store, [(0, 10), (size - 500, size - 400)], tail=1000)
+    assert file.read(10) == DATA[:10]
+    file.close()
+    assert store.ranges == [(0, 10)]

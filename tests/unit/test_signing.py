@@ -128,3 +128,9 @@ def test_a_run_signs_and_verifies(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         (event,) = failed.get_step_failure_events()
         assert "is not signed" in str(event.event_specific_data)
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_longest_id_and_a_long_value() -> None:
+    keys = SigningKeys.parse(f"{'k' * 64}:correct-horse-battery")
+    value = b"x" * 1000
+    assert bytes(keys.verified(value + keys.trailer([value]), "memory://x")) == value

@@ -232,6 +232,52 @@ def test_an_object_that_ends_early_is_no_end_of_a_file(*, streamed: bool) -> Non
         file.read()
 
 
+def test_a_reader_that_jumps_is_not_told_that_the_bytes_are_others() -> None:
+    from dagster_buckets.errors import IntegrityError
+    from dagster_buckets.formats.downloads import VerifiedReader
+
+    info = payload_of(Body.of(b"data")).info
+    with VerifiedReader(io.BytesIO(b"data"), info) as file:
+        file.seek(2)
+        assert file.read(2) == b"ta"
+    damaged = io.BytesIO(b"datb")
+    with VerifiedReader(damaged, info) as file:
+        # Where it is already: nothing is left out.
+        file.seek(0)
+        with pytest.raises(IntegrityError, match="digest"):
+            file.read(4)
+    assert damaged.closed
+
+
+def test_digests_that_are_not_ours_are_not_compared() -> None:
+    from dataclasses import replace
+
+    from dagster_buckets.formats.downloads import VerifiedReader
+
+    info = payload_of(Body.of(b"data")).info
+    assert info.header is not None
+    info = replace(info, header=replace(info.header, digest="sha3:1234"))
+    with VerifiedReader(io.BytesIO(b"data"), info) as file:
+        assert file.read() == b"data"
+
+
+def test_a_download_that_does_not_verify_is_tried_again() -> None:
+    from dagster_buckets.formats.downloads import download
+    from dagster_buckets.references import ObjectRef
+    from dagster_buckets.stores import MemoryStore
+
+    class Flaky(MemoryStore):
+        opened = 0
+
+        def open(self, key, version=None):  # type: ignore[no-untyped-def]
+            self.opened += 1
+            return io.BytesIO(b"datb") if self.opened == 1 else super().open(key, version)
+
+    store = Flaky("flaky")
+    found = download(ObjectRef(store.put("x", Body.of(b"data")), store))
+    assert (found.read_bytes(), store.opened) == (b"data", 2)
+
+
 def test_a_file_that_changes_while_it_is_read(values: ValueStore, tmp_path: Path) -> None:
     growing = tmp_path / "growing"
     growing.write_bytes(b"x" * 10)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from dagster_buckets.errors import EncodeError
+from dagster_buckets.errors import ConfigurationError, EncodeError
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.base import Part
 from dagster_buckets.formats.frames import (
@@ -81,6 +81,12 @@ class ParquetFormat(TableFormat):
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     compression_level: int | None = None
     row_group_size: int = 128_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.row_group_size < 1:
+            msg = f"row_group_size cannot be {self.row_group_size}: no row would be written"
+            raise ConfigurationError(msg, hint="it is how many rows a group has, such as 128000")
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`; streams are written as they come."""
