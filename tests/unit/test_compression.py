@@ -184,3 +184,11 @@ def test_a_reader_of_gzip_reads_text(tmp_path: Path) -> None:
     assert gzip.decompress(made.encode("naïve").joined()).decode() == "naïve"
     packed = gzip.compress("naïve".encode()) + gzip.compress(b"!")
     assert made.decode(payload_of(Body.of(packed)), None) == "naïve!"
+
+
+def test_no_value_is_no_reason_to_pickle() -> None:
+    formats = Formats(allow_pickle=True)
+    assert formats.of_class(None, None) is None
+    found = formats.of_class(None, set)
+    assert found is not None
+    assert found.name == "pickle"

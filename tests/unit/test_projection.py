@@ -16,6 +16,7 @@ import pytest
 from dagster_buckets.address import AssetAddress
 from dagster_buckets.errors import ConfigurationError, DecodeError, UnsupportedTypeError
 from dagster_buckets.formats.parquet import ParquetFormat
+from dagster_buckets.formats.parquet_plans import ranges_of
 from dagster_buckets.formats.projection import Projection
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.objects import Body
@@ -314,3 +315,18 @@ def test_scans_refuse_filters_that_do_not_fit_at_once(name: str, cls: type) -> N
     for filters in ([("a", ">", "x")], [("b", "=", 1)]):
         with pytest.raises(DecodeError, match="do not fit"):
             format_(filters=filters).scan([ref], cls)
+
+
+def test_ranges_are_those_of_whole_columns_and_no_others() -> None:
+    numbers: Any = NOISE.random(1000)
+    nested = pa.StructArray.from_arrays([numbers, numbers], names=["x", "y"])
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": nested, "ab": numbers, "b": numbers}), sink, use_dictionary=False)
+    footer = pq.read_metadata(sink)
+    group = footer.row_group(0)
+    starts = [group.column(number).data_page_offset for number in range(4)]
+    ends = [*starts[1:], starts[3] + group.column(3).total_compressed_size]
+    assert ranges_of(footer, [0], ["a"]) == [(starts[0], ends[1])]
+    assert ranges_of(footer, [0], ["ab"]) == [(starts[2], ends[2])]
+    assert ranges_of(footer, [0], None) == [(starts[0], ends[3])]
+    assert ranges_of(footer, [], None) == []
