@@ -115,3 +115,9 @@ def test_groups_have_rows(size: int) -> None:
 def test_columns_that_split_can_be_a_tuple() -> None:
     found = bucket_options(split_by=("a", "b"))
     assert found == {"dagster_buckets/split_by": ["a", "b"]}
+
+
+@pytest.mark.parametrize("compression", ["snappy", "none"])
+def test_levels_of_a_compression_that_has_none(compression: Any) -> None:
+    with pytest.raises(ConfigurationError, match="has no levels"):
+        bucket_options(format="parquet", compression=compression, compression_level=3)

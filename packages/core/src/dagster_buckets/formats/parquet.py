@@ -87,6 +87,9 @@ class ParquetFormat(TableFormat):
         if self.row_group_size < 1:
             msg = f"row_group_size cannot be {self.row_group_size}: no row would be written"
             raise ConfigurationError(msg, hint="it is how many rows a group has, such as 128000")
+        if self.compression_level is not None and self.compression in ("snappy", "none"):
+            msg = f"the compression {self.compression!r} has no levels"
+            raise ConfigurationError(msg, hint="leave compression_level out, or choose 'zstd'")
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`; streams are written as they come."""
