@@ -16,6 +16,7 @@ from dagster_buckets.formats.arrow_ipc import ArrowIPCFormat
 from dagster_buckets.formats.ipc_limits import check_messages
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.parquet import ParquetFormat
+from dagster_buckets.formats.parquet_limits import read_bounded
 from dagster_buckets.objects import Body
 from dagster_buckets.testing.formats import payload_of
 
@@ -164,3 +165,25 @@ def test_texts_whose_dictionaries_arrow_does_not_tell() -> None:
     payload = payload_of(Body.of(sink.getvalue()))
     limit = Limit(max_bytes=4 * MIB)
     assert ParquetFormat(limit=limit).decode(payload, pa.Table).equals(texts)
+
+
+def test_what_the_footer_tells_is_refused_before_it_is_read() -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"n": np.zeros(200_000)}), sink)
+    file = pq.ParquetFile(sink)
+    sizes: list[int] = []
+
+    class RefusedError(Exception):
+        pass
+
+    def check(size: int) -> None:
+        sizes.append(size)
+        raise RefusedError
+
+    before = pa.total_allocated_bytes()
+    peak = pa.default_memory_pool().max_memory() or 0
+    # As of a part of an object, which is not opened twice.
+    with pytest.raises(RefusedError):
+        read_bounded(file, 1000, check)
+    assert sizes == [1_600_000]
+    assert (pa.default_memory_pool().max_memory() or 0) <= max(peak, before + MIB)
