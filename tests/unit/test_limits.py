@@ -169,7 +169,7 @@ def test_texts_whose_dictionaries_arrow_does_not_tell() -> None:
 
 def test_what_the_footer_tells_is_refused_before_it_is_read() -> None:
     sink = io.BytesIO()
-    pq.write_table(pa.table({"n": np.zeros(200_000)}), sink)
+    pq.write_table(pa.table({"n": pa.array(np.zeros(200_000))}), sink)
     file = pq.ParquetFile(sink)
     sizes: list[int] = []
 
@@ -187,3 +187,12 @@ def test_what_the_footer_tells_is_refused_before_it_is_read() -> None:
         read_bounded(file, 1000, check)
     assert sizes == [1_600_000]
     assert (pa.default_memory_pool().max_memory() or 0) <= max(peak, before + MIB)
+
+
+def test_what_the_footer_does_not_tell_ends_after_a_group() -> None:
+    sink = io.BytesIO()
+    encoding: Any = {"use_dictionary": False, "column_encoding": {"s": "DELTA_BYTE_ARRAY"}}
+    pq.write_table(pa.table({"s": [TEXT] * 1000}), sink, row_group_size=250, **encoding)
+    payload = payload_of(Body.of(sink.getvalue()))
+    with pytest.raises(DecodeError, match="becomes more than"):
+        ParquetFormat(limit=Limit(max_bytes=2 * MIB)).decode(payload, pa.Table)
