@@ -401,7 +401,14 @@ def test_any_table_comes_back(name: str, table: pa.Table) -> None:
 @settings(max_examples=300, deadline=None)
 @given(table=any_arrow_tables())
 def test_tables_of_every_type_come_back(name: str, table: pa.Table) -> None:
-    stored = payload_of(get_format(name).encode(table))
+    try:
+        stored = payload_of(get_format(name).encode(table))
+    except EncodeError as error:
+        # Nulls among lists of a fixed size, which Arrow before 26 does not read from Parquet.
+        assert name == "parquet"
+        assert "upgrade pyarrow" in str(error.hint)  # noqa: PT017
+        assert int(pa.__version__.partition(".")[0]) < 26
+        return
     loaded = get_format(name).decode(stored, None)
     assert_same(loaded, table)
     for column, written in zip(loaded.columns, table.columns, strict=True):

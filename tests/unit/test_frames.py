@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dagster_buckets.errors import DecodeError, EncodeError, UnsupportedTypeError
+from dagster_buckets.formats import parquet_types
 from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.frames import (
     can_convert,
@@ -19,7 +20,8 @@ from dagster_buckets.formats.frames import (
     is_frame_type,
     qualified,
 )
-from dagster_buckets.testing.formats import assert_same
+from dagster_buckets.plugins import get_format
+from dagster_buckets.testing.formats import assert_same, payload_of
 
 FRAMES: dict[type, Any] = {
     pd.DataFrame: pd.DataFrame({"x": [1, 2], "y": [0.5, 1.5]}),
@@ -211,3 +213,30 @@ def test_concat_names_the_column_and_the_object() -> None:
         concat_tables(parts, ["memory://one", "memory://two"])
     assert "odd" in str(caught.value)
     assert "memory://two" in str(caught.value)
+
+
+FIXED = pa.list_(pa.int8(), 2)
+WITH_NULLS: dict[str, Any] = {
+    "one": pa.array([[1, 2], None], FIXED),
+    "list": pa.array([[[1, 2], None]], pa.list_(FIXED)),
+    "struct": pa.array([{"a": None}], pa.struct([pa.field("a", FIXED)])),
+    "map": pa.array([[("k", None)]], pa.map_(pa.string(), FIXED)),
+    "fixed": pa.array([[[1, 2], None]], pa.list_(FIXED, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_NULLS)
+def test_what_arrow_could_not_read_again_is_not_written(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_types, "_ARROW", 25)
+    table = pa.table(
+        {"fine": pa.array([[1, 2]] * len(WITH_NULLS[kind]), FIXED), "odd one": WITH_NULLS[kind]}
+    )
+    for value in (table, table.to_reader()):
+        with pytest.raises(EncodeError, match="'odd one'") as caught:
+            get_format("parquet").encode(value).joined()
+        assert "upgrade pyarrow" in str(caught.value.hint)
+    plain = table.select(["fine"])
+    stored = payload_of(get_format("parquet").encode(plain))
+    assert get_format("parquet").decode(stored, None).equals(plain)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dagster_buckets.errors import DecodeError
 from dagster_buckets.formats.frames import shared_notes, without_note
-from dagster_buckets.formats.schemas import fitted, with_constants, without_notes
+from dagster_buckets.formats.schemas import fitted, refuse_taken, with_constants, without_notes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,11 +61,12 @@ def stream_batches(objects: Iterator[Rows]) -> pa.RecordBatchReader:
         return pa.table({}).to_reader()
     first = pending.uri
     notes = without_note(shared_notes(pending.reader.schema))
-    empty = with_constants(pending.reader.schema.empty_table(), pending.constants, first)
+    refuse_taken(pending.reader.schema, first, pending.constants)
+    more = [pa.field(name, pa.string()) for name in pending.constants]
     # Others may lack a column, or note other values of an Enum.
-    fields = [without_notes(field).with_nullable(nullable=True) for field in empty.schema]
+    of_first = [*pending.reader.schema, *more]
+    fields = [without_notes(field).with_nullable(nullable=True) for field in of_first]
     schema = pa.schema(fields, notes)
-    del empty
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal pending

@@ -25,6 +25,7 @@ from dagster_buckets.formats.parquet_plans import (
     with_footer,
 )
 from dagster_buckets.formats.parquet_types import (
+    check_readable,
     is_as_written,
     original_schema,
     restored,
@@ -105,7 +106,9 @@ class ParquetFormat(TableFormat):
             nonlocal rows
             for batches in gathered(reader, self.row_group_size):
                 rows += sum(batch.num_rows for batch in batches)
-                yield pa.Table.from_batches(batches).replace_schema_metadata(schema.metadata)
+                table = pa.Table.from_batches(batches)
+                check_readable(table)
+                yield table.replace_schema_metadata(schema.metadata)
 
         return Body(
             written(lambda sink: self._writer(sink, schema), tables()),
@@ -117,6 +120,7 @@ class ParquetFormat(TableFormat):
         import pyarrow as pa
 
         sink = pa.BufferOutputStream()
+        check_readable(table)
         table = with_dictionaries(table)
         with self._writer(sink, table.schema) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)

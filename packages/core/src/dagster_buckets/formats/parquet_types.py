@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import EncodeError
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["is_as_written", "original_schema", "restored", "with_dictionaries"]
+__all__ = ["check_readable", "is_as_written", "original_schema", "restored", "with_dictionaries"]
 
 _KEY = b"ARROW:schema"
 #: Schema metadata: dictionaries by column, as Arrow streams in base64.
 _DICTIONARIES = b"dagster-buckets-dictionaries"
 _MOST_VALUES = 10_000
+
+_ARROW = int(version("pyarrow").partition(".")[0])
+_READS_NULL_LISTS = 26
 
 
 def original_schema(footer: pq.FileMetaData) -> pa.Schema:
@@ -113,6 +117,40 @@ def with_dictionaries(table: pa.Table) -> pa.Table:
         kept[field.name] = base64.b64encode(sink.getvalue()).decode()
     note = {_DICTIONARIES: json.dumps(kept).encode()}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
+
+
+def check_readable(table: pa.Table) -> None:
+    """Refuse what this version of Arrow writes, and cannot read again.
+
+    Arrow 17 to 25 write nulls among lists of a fixed size so that reading says "Expected all lists
+    to be of size=2 but index 1 had size=0"; 26 reads them.
+
+    Raises:
+        EncodeError: There are such nulls; names the column.
+    """
+    if _ARROW >= _READS_NULL_LISTS:
+        return
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if any(_has_null_lists(chunk) for chunk in column.chunks):
+            msg = f"Arrow {_ARROW} cannot read the nulls in column {name!r}, a {column.type}, from "
+            msg += "Parquet again"
+            hint = "upgrade pyarrow to 26, cast the column to lists, or choose format='arrow'"
+            raise EncodeError(msg, hint=hint)
+
+
+def _has_null_lists(array: Any) -> bool:
+    import pyarrow as pa
+
+    kind = array.type
+    if pa.types.is_fixed_size_list(kind):
+        return bool(array.null_count) or _has_null_lists(array.flatten())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _has_null_lists(array.flatten())
+    if pa.types.is_map(kind):
+        return _has_null_lists(array.items)
+    if pa.types.is_struct(kind):
+        return any(_has_null_lists(member) for member in array.flatten())
+    return False
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -111,7 +111,10 @@ class Projection:
             names, found = _named(self.filters), dict.fromkeys(schema.names)
             return list(found) if names is None else [n for n in names if n in found]
         if self._is_arrow:
-            empty = schema.empty_table()
+            try:
+                empty = schema.empty_table()
+            except NotImplementedError:  # Arrow 17 for some dictionaries within lists
+                return list(schema.names)
             return [name for name in schema.names if not _works(self.filters, empty, name)]
         return list(dict.fromkeys(name for terms in _groups(self.filters) for name, *_ in terms))
 

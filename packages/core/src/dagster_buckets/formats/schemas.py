@@ -16,6 +16,7 @@ __all__ = [
     "fitted",
     "misfit",
     "only",
+    "refuse_taken",
     "unified",
     "with_constants",
     "with_one_dictionary",
@@ -173,7 +174,7 @@ def constants_of(
     if columns is None:
         return [{}] * len(schemas)
     for schema, uri, constants in zip(schemas, uris, columns, strict=True):
-        _refuse_taken(schema, uri, constants)
+        refuse_taken(schema, uri, constants)
     return columns
 
 
@@ -185,7 +186,7 @@ def with_constants(table: pa.Table, constants: Mapping[str, str], uri: str) -> p
     """
     import pyarrow as pa
 
-    _refuse_taken(table.schema, uri, constants)
+    refuse_taken(table.schema, uri, constants)
     for name, value in constants.items():
         column = pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
         table = table.append_column(pa.field(name, pa.string()), column)
@@ -251,7 +252,12 @@ def _does_not_merge(
     return DecodeError(msg, uri=uri, hint=_HINT)  # pragma: no cover
 
 
-def _refuse_taken(schema: pa.Schema, uri: str, constants: Mapping[str, str]) -> None:
+def refuse_taken(schema: pa.Schema, uri: str, constants: Mapping[str, str]) -> None:
+    """Refuse constant columns that the object has already.
+
+    Raises:
+        DecodeError: Names one of them.
+    """
     for name in constants:
         if name in schema.names:
             msg = f"{uri} has a column {name!r} of its own, which is also a partition column"
