@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import threading
@@ -594,21 +595,25 @@ def test_nothing_can_be_written_through_it(store: ReadingStore, kind: str) -> No
 
 
 def test_memory_is_that_of_arrow(store: ReadingStore, kind: str) -> None:
-    found = scan(store, kind, ds.Dataset, [pa.table({"n": range(1000)})])
+    # Much of it: others may still let go of some.
+    noise = np.random.default_rng(1).integers(0, 2**60, 300_000)
+    found = scan(store, kind, ds.Dataset, [pa.table({"n": pa.array(noise)})])
+    size = store.head("000").size
+    gc.collect()
     before = pa.total_allocated_bytes()
     file = found.filesystem.open_input_file(store.uri("000"))
     after = pa.total_allocated_bytes()
-    assert after >= before + store.head("000").size
+    assert after - before > 0.9 * size
     again = found.filesystem.open_input_file(store.uri("000"))
-    assert pa.total_allocated_bytes() == after
+    assert pa.total_allocated_bytes() - after < 0.1 * size
     del file, again
     before = pa.total_allocated_bytes()
     large = RangedFile(ObjectRef(store.head("000"), store))
-    buffer = large.read_buffer(100)
-    assert pa.total_allocated_bytes() >= before + 100
-    assert buffer.size == 100
+    buffer = large.read_buffer(size - 100)
+    assert pa.total_allocated_bytes() - before > 0.9 * size
+    assert buffer.size == size - 100
     assert large.read(0) == b""
-    assert large.read(-1) == bytes(store.get("000").data)[100:]
+    assert large.read(-1) == bytes(store.get("000").data)[-100:]
     assert large.read(5) == b""
 
 
