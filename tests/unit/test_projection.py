@@ -338,8 +338,10 @@ def test_ranges_are_those_of_whole_columns_and_no_others() -> None:
     pq.write_table(pa.table({"a": nested, "ab": numbers, "b": numbers}), sink, use_dictionary=False)
     footer = pq.read_metadata(sink)
     group = footer.row_group(0)
-    starts = [group.column(number).data_page_offset for number in range(4)]
-    ends = [*starts[1:], starts[3] + group.column(3).total_compressed_size]
+    columns = [group.column(number) for number in range(4)]
+    starts = [column.data_page_offset for column in columns]
+    # Older writers leave gaps between columns, for a copy of what the footer says of each.
+    ends = [column.data_page_offset + column.total_compressed_size for column in columns]
     assert ranges_of(footer, [0], ["a"]) == [(starts[0], ends[1])]
     assert ranges_of(footer, [0], ["ab"]) == [(starts[2], ends[2])]
     assert ranges_of(footer, [0], None) == [(starts[0], ends[3])]
