@@ -10,7 +10,7 @@ from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.formats.base import Format
 from dagster_buckets.formats.compression import Codec, check_codec, compressed
 from dagster_buckets.formats.limits import Limit
-from dagster_buckets.formats.options import option_names, settings_of, with_options
+from dagster_buckets.formats.options import option_names, with_options
 from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
@@ -19,6 +19,8 @@ __all__ = ["AUTO", "COMPRESSION", "Formats", "first_named"]
 AUTO = "auto"
 #: The option that every format has, of its own or around it.
 COMPRESSION = "compression"
+
+_NO_LIMIT = Limit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +118,14 @@ class Formats:
         return {**self.options.get(name, {}), **self.chosen}
 
     def _made(self, name: str, given: Mapping[str, Any], codec: Codec | None = None) -> Format:
+        plain = get_format(name)
         options = dict(given)
-        made = format_class(name)
-        if COMPRESSION not in option_names(made):
+        if options and COMPRESSION not in option_names(type(plain)):
             codec = codec or check_codec(options.pop(COMPRESSION, None))
-        settings = {"limit": self.limit, "signing_keys": self.signing_keys}
-        plain = get_format(name)  # refuses what is no format
-        if options or settings_of(made):
-            plain = cast("Format", with_options(made, name, options, settings))
+        # A load of many objects makes the format of each: mostly nothing is set.
+        if options or self.signing_keys is not None or self.limit != _NO_LIMIT:
+            settings = {"limit": self.limit, "signing_keys": self.signing_keys}
+            plain = cast("Format", with_options(format_class(name), name, options, settings))
         return compressed(plain, codec, self.limit) if codec else plain
 
 

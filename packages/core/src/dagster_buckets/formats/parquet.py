@@ -159,7 +159,7 @@ class ParquetFormat(TableFormat):
 
     def streams_above(self, as_type: type | None) -> int | None:
         """See :class:`~dagster_buckets.formats.base.SupportsStreaming`."""
-        if self.projection:
+        if self.columns is not None or self.filters is not None:
             return _WORTH_A_PART
         return _ONE_REQUEST if as_type is not None and is_reader_type(as_type) else None
 

@@ -119,7 +119,7 @@ class TableFormat(ABC):
 
     def _table(self, payload: Payload, as_type: type | None) -> pa.Table:
         table = self.read_table(payload)
-        if not self.projection:
+        if self.columns is None and self.filters is None:
             return table
         keep = self.kept(table.schema, as_type)
         return self.projection.of(table, payload.info.uri, keep=keep)
