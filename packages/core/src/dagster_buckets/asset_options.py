@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from dagster_buckets.choosing import AUTO, Formats
 from dagster_buckets.definitions import options_of
 from dagster_buckets.errors import ConfigurationError
-from dagster_buckets.plugins import check_name, get_layout, option_owners
+from dagster_buckets.plugins import get_layout, option_owners
 from dagster_buckets.values import OnMissing
 
 __all__ = ["BucketOptions", "bucket_options"]
@@ -86,7 +86,6 @@ def bucket_options(
     if found.layout is not None:
         get_layout(found.layout)
     if found.format != AUTO:
-        check_name("formats", found.format)
         Formats().having(found.format_options).named(found.format)
         return metadata
     for name, value in found.format_options.items():

@@ -221,6 +221,7 @@ class ParquetFormat(TableFormat):
                 # Arrow would keep what it buffers before it is needed.
                 file = _opened(source, metadata=footer, pre_buffer=False)
                 for batch in file.iter_batches(_BATCH, row_groups=groups, columns=fetched):
+                    self.limit.check(batch.nbytes, ref.size, ref.uri)
                     table = restored(pa.Table.from_batches([batch]), schema)
                     table = self.projection.of(table, ref.uri)
                     yield from table.to_batches()
