@@ -25,7 +25,7 @@ from dagster_buckets.errors import (
     StoreUnavailableError,
     UnsupportedTypeError,
 )
-from dagster_buckets.formats import SupportsLazy, datasets, object_files, readahead
+from dagster_buckets.formats import SupportsLazy, datasets, object_files, object_schemas, readahead
 from dagster_buckets.formats.arrow_ipc import ArrowIPCFormat
 from dagster_buckets.formats.frames import qualified
 from dagster_buckets.formats.json import JSONFormat
@@ -62,7 +62,7 @@ def store() -> ReadingStore:
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects of over 1,000 bytes are large, and no footer is small."""
     monkeypatch.setattr(object_files, "WHOLE_SIZE", 1000)
-    monkeypatch.setattr(datasets, "_FOOTER", 100)
+    monkeypatch.setattr(object_schemas, "_FOOTER", 100)
 
 
 def put(store: ObjectStore, kind: str, values: Sequence[Any]) -> list[ObjectRef]:

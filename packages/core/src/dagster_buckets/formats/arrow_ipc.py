@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
 from dagster_buckets.errors import EncodeError
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, projected_stream
-from dagster_buckets.formats.ipc_limits import check_messages
+from dagster_buckets.formats.ipc_limits import blocks_of, check_messages, footer_length
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
-from dagster_buckets.formats.ranged_files import open_ranges
+from dagster_buckets.formats.ranged_files import RangedFile, joined, with_footer
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
@@ -100,7 +101,7 @@ class ArrowIPCFormat(TableFormat):
         info = payload.info
         with reading(info.uri, "Arrow IPC"):
             data = arrow_buffer(payload.data)
-            check_messages(data, lambda size: self.limit.check(size, info.size, info.uri))
+            check_messages(data, self.limit.of(info.size, info.uri))
             with pa.ipc.open_file(data) as reader:
                 table = reader.read_all()
             header = info.header
@@ -129,13 +130,20 @@ class ArrowIPCFormat(TableFormat):
             return self.decode(ref.get(), as_type)
 
         with reading(ref.uri, "Arrow IPC"):
-            source = open_ranges(ref)
-            file = pa.ipc.open_file(source)
+            ref = with_footer(ref, footer_length)
+            blocks = blocks_of(ref.tail, ref.size)
+            ranges = RangedFile(ref, joined(blocks.ranges()))
+            file = pa.ipc.open_file(ranges.for_arrow())
             names = self.projection.names(file.schema, ref.uri)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            with reading(ref.uri, "Arrow IPC"), source:
-                for number in range(file.num_record_batches):
+            look, bound = ranges.looked_at(), self.limit.of(ref.size, ref.uri)
+            with reading(ref.uri, "Arrow IPC"), closing(ranges):
+                # All dictionaries come with the first batch, and stay.
+                known = sum(blocks.unpacked(block, look.part) for block in blocks.dictionaries)
+                for number, block in enumerate(blocks.batches):
+                    size = known + blocks.unpacked(block, look.part)
+                    bound.check(size)
                     batch = file.get_batch(number)
                     # Nobody has verified these bytes, and a wrong offset kills the process.
                     batch.validate(full=True)
@@ -155,7 +163,7 @@ class ArrowIPCFormat(TableFormat):
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
-        return scan_objects("arrow", refs, as_type, columns, self.projection)
+        return scan_objects("arrow", refs, as_type, columns, self.projection, self.limit)
 
     def _writer(self, sink: Any, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
         import pyarrow as pa

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
 
 from dagster_buckets.formats.frames import shared_notes, without_note
-from dagster_buckets.formats.object_files import (
-    WHOLE_SIZE,
-    ObjectFiles,
-    Planner,
-    check_version,
-    paths_of,
-)
-from dagster_buckets.formats.parquet_plans import (
-    groups_left,
-    ranges_of,
-    read_footer,
-    with_footer,
-)
+from dagster_buckets.formats.limits import Limit
+from dagster_buckets.formats.object_files import ObjectFiles, Planner, paths_of
+from dagster_buckets.formats.object_schemas import Kind, read_schemas
+from dagster_buckets.formats.parquet_plans import groups_left, ranges_of, read_footer
 from dagster_buckets.formats.projection import Projection
 from dagster_buckets.formats.ranged_files import Range, open_ranges
 from dagster_buckets.formats.schemas import (
@@ -36,19 +26,9 @@ from dagster_buckets.formats.schemas import (
     unified,
     without_order,
 )
-from dagster_buckets.formats.tables import reading
 from dagster_buckets.references import ObjectRef
 
 __all__ = ["Kind", "Objects", "ObjectsDataset", "open_dataset"]
-
-#: The name of the format that all objects of a dataset have.
-Kind: TypeAlias = Literal["parquet", "arrow"]
-
-#: How many schemas are read at the same time.
-_MAX_CONCURRENCY = 32
-
-#: In an object of up to so many bytes Arrow reads all of it to find the schema.
-_FOOTER = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +70,28 @@ class Objects:
 
 
 def open_dataset(
-    kind: Kind, refs: Sequence[ObjectRef], columns: Sequence[Mapping[str, str]] | None = None
+    kind: Kind,
+    refs: Sequence[ObjectRef],
+    columns: Sequence[Mapping[str, str]] | None = None,
+    *,
+    wanted: Sequence[str] | None = None,
+    limit: Limit | None = None,
 ) -> ObjectsDataset:
     """One dataset over all objects, in this order; only their schemas are read.
 
+    Args:
+        kind: The format of all objects.
+        refs: The objects.
+        columns: Of each object the constant columns to add.
+        wanted: The columns that are going to be read; ``None`` if all may be.
+        limit: What these may become in a group of rows, as far as the footer of Parquet tells.
+
     Raises:
         ObjectNotFoundError: An object was deleted.
-        DecodeError: An object is not in this format, or a column of it does not go together with
-            those before it; names the object and the column.
+        DecodeError: An object is not in this format, a group of its rows is too large, or a column
+            of it does not go together with those before it; names the object and the column.
     """
-    schemas, refs = _read_schemas(kind, refs)
+    schemas, refs = read_schemas(kind, refs, wanted, limit or Limit())
     uris = [ref.uri for ref in refs]
     schema = unified(schemas, uris)
     check_castable(schemas, uris, schema)
@@ -266,32 +258,3 @@ def _file_format(kind: Kind) -> ds.FileFormat:
         return ds.IpcFileFormat()
     options = ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
     return ds.ParquetFileFormat(default_fragment_scan_options=options)
-
-
-def _read_schemas(kind: Kind, refs: Sequence[ObjectRef]) -> tuple[list[pa.Schema], list[ObjectRef]]:
-    """The schemas, and the references with what is going to be read again of large objects."""
-    workers = min(_MAX_CONCURRENCY, len(refs))
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="buckets-schema")
-    try:
-        futures = [pool.submit(_read_schema, kind, ref) for ref in refs]
-        found = [future.result() for future in futures]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return [schema for schema, _ in found], [ref for _, ref in found]
-
-
-def _read_schema(kind: Kind, ref: ObjectRef) -> tuple[pa.Schema, ObjectRef]:
-    with reading(ref.uri, f"{kind} format"):
-        if ref.size <= _FOOTER and len(ref.tail) != ref.size:
-            payload = ref.get()
-            check_version(ref, payload.info)
-            ref = replace(ref, tail=bytes(payload.data))
-        elif kind == "parquet":
-            ref = with_footer(ref)
-        if kind == "parquet":
-            schema = read_footer(ref).schema.to_arrow_schema()
-        else:
-            with open_ranges(ref) as file:
-                schema = pa.ipc.open_file(file).schema
-        # Objects that are fetched whole later need not be held in part until then.
-        return schema, ref if ref.size > WHOLE_SIZE else replace(ref, tail=b"")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import PartitionError, UnsupportedTypeError
 from dagster_buckets.formats.frames import qualified, without_note
+from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.projection import Projection
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ def is_lazy_type(cls: type) -> bool:
     return _converter(cls) is not None
 
 
-def scan_objects(
+def scan_objects(  # noqa: PLR0913, PLR0917 - what a format knows of a scan
     kind: Kind,
     refs: Sequence[ObjectRef],
     as_type: type,
     columns: Sequence[Mapping[str, str]] | None = None,
     projection: Projection | None = None,
+    limit: Limit | None = None,
 ) -> Any:
     """One scan over all objects, as :class:`~dagster_buckets.formats.base.SupportsLazy` says.
 
@@ -41,11 +43,13 @@ def scan_objects(
             while it is busy, and relations are made on many threads.
         columns: Of each object the constant columns to add.
         projection: The columns (before those) and rows to leave in the scan.
+        limit: What a group of rows may become, as far as the object's footer tells.
 
     Raises:
         UnsupportedTypeError: Another class.
         ObjectNotFoundError: An object was deleted.
-        DecodeError: An object is not in this format or does not fit the others.
+        DecodeError: An object is not in this format, does not fit the others, or has a group of
+            rows that is too large.
     """
     convert = _converter(as_type)
     if convert is None:
@@ -54,7 +58,9 @@ def scan_objects(
         raise UnsupportedTypeError(msg, uri=refs[0].uri, hint=hint)
     from dagster_buckets.formats.datasets import open_dataset
 
-    return convert(open_dataset(kind, refs, columns), projection or Projection())
+    projection = projection or Projection()
+    dataset = open_dataset(kind, refs, columns, wanted=projection.columns, limit=limit or Limit())
+    return convert(dataset, projection)
 
 
 def scan_of_table(table: pa.Table, cls: type) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagster_buckets.errors import DecodeError
 
-__all__ = ["Limit"]
+__all__ = ["Bound", "Limit"]
 
 #: What any object may become: smaller bombs do no harm.
 _HARMLESS = 1024**3
@@ -33,22 +33,54 @@ class Limit:
         allowed = max(_HARMLESS, int(stored * self.max_expansion))
         return allowed if self.max_bytes is None else min(allowed, self.max_bytes)
 
+    def of(self, stored: int, uri: str) -> Bound:
+        """The limit of an object of this stored size; the URI is for errors."""
+        return Bound(self.allowed(stored), stored, uri)
+
     def check(self, size: int, stored: int, uri: str) -> None:
+        """Refuse a size; see :class:`Bound`."""
+        self.of(stored, uri).check(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one object may become.
+
+    Attributes:
+        allowed: Bytes in memory.
+        stored: The bytes of the object.
+        uri: Where it lies.
+        used: What of it is in memory already.
+    """
+
+    allowed: int
+    stored: int
+    uri: str
+    used: int = 0
+
+    @property
+    def room(self) -> int:
+        """The bytes that are left."""
+        return self.allowed - self.used
+
+    def after(self, size: int) -> Bound:
+        """What is left when so many bytes are in memory."""
+        return replace(self, used=self.used + size)
+
+    def check(self, size: float) -> None:
         """Refuse a size.
 
         Args:
             size: The bytes that the value has, or will have, at least.
-            stored: The bytes of the object.
-            uri: For the error.
 
         Raises:
-            DecodeError: It is more than is allowed.
+            DecodeError: It is more than is left.
         """
-        allowed = self.allowed(stored)
-        if size <= allowed:
+        if size <= self.room:
             return
-        msg = f"{uri} has {stored:,} bytes and becomes more than {allowed:,} in memory"
-        raise DecodeError(msg, uri=uri, hint=_HINT)
+        msg = f"{self.uri} has {self.stored:,} bytes and becomes more than {self.allowed:,} in "
+        msg += "memory"
+        raise DecodeError(msg, uri=self.uri, hint=_HINT)
 
 
 _HINT = (

@@ -17,7 +17,7 @@ from dagster_buckets.formats.frames import (
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
-from dagster_buckets.formats.parquet_limits import read_bounded
+from dagster_buckets.formats.parquet_limits import Reopen, read_batches, read_bounded
 from dagster_buckets.formats.parquet_plans import (
     groups_left,
     ranges_of,
@@ -31,7 +31,7 @@ from dagster_buckets.formats.parquet_types import (
     restored,
     with_dictionaries,
 )
-from dagster_buckets.formats.ranged_files import open_ranges
+from dagster_buckets.formats.ranged_files import RangedFile, open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
@@ -52,8 +52,6 @@ _SMALL = 256 * 1024
 _WORTH_A_PART = 256 * 1024
 #: What one request carries.
 _ONE_REQUEST = 16 * 1024 * 1024
-#: Rows that a stream gives at once.
-_BATCH = 32_768
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +138,8 @@ class ParquetFormat(TableFormat):
             file = opened()
             table = read_bounded(
                 file,
-                self.limit.allowed(info.size),
-                lambda size: self.limit.check(size, info.size, info.uri),
-                reopen=opened,
+                self.limit.of(info.size, info.uri),
+                opened,
                 # Small objects come in numbers, on many threads already.
                 threads=info.size > _SMALL,
             )
@@ -186,7 +183,7 @@ class ParquetFormat(TableFormat):
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""
-        return scan_objects("parquet", refs, as_type, columns, self.projection)
+        return scan_objects("parquet", refs, as_type, columns, self.projection, self.limit)
 
     def _part_of(self, ref: ObjectRef, as_type: type | None) -> pa.Table:
         """The table that the projection leaves of an object; only that is fetched."""
@@ -196,11 +193,12 @@ class ParquetFormat(TableFormat):
             fetched = self._fetched(schema, ref, keep)
             groups = self._groups(ref, footer, schema)
             plan = ranges_of(footer, groups, fetched)
-            with open_ranges(ref, plan) as source:
+            ranges = RangedFile(ref, plan)
+            with ranges.for_arrow() as source:
                 table = read_bounded(
                     _opened(source, metadata=footer, pre_buffer=True),
-                    self.limit.allowed(ref.size),
-                    lambda size: self.limit.check(size, ref.size, ref.uri),
+                    self.limit.of(ref.size, ref.uri),
+                    _looking(ranges, footer),
                     groups=groups,
                     columns=fetched,
                 )
@@ -217,11 +215,17 @@ class ParquetFormat(TableFormat):
             import pyarrow as pa
 
             plan = ranges_of(footer, groups, fetched)
-            with reading(ref.uri, "Parquet"), open_ranges(ref, plan) as source:
-                # Arrow would keep what it buffers before it is needed.
-                file = _opened(source, metadata=footer, pre_buffer=False)
-                for batch in file.iter_batches(_BATCH, row_groups=groups, columns=fetched):
-                    self.limit.check(batch.nbytes, ref.size, ref.uri)
+            ranges = RangedFile(ref, plan)
+            with reading(ref.uri, "Parquet"), ranges.for_arrow() as source:
+                found = read_batches(
+                    # Arrow would keep what it buffers before it is needed.
+                    _opened(source, metadata=footer, pre_buffer=False),
+                    self.limit.of(ref.size, ref.uri),
+                    _looking(ranges, footer),
+                    groups=groups,
+                    columns=fetched,
+                )
+                for batch in found:
                     table = restored(pa.Table.from_batches([batch]), schema)
                     table = self.projection.of(table, ref.uri)
                     yield from table.to_batches()
@@ -263,6 +267,15 @@ def _looked_at(ref: ObjectRef) -> tuple[ObjectRef, pq.FileMetaData, pa.Schema]:
     ref = with_footer(ref)
     footer = read_footer(ref)
     return ref, footer, original_schema(footer)
+
+
+def _looking(ranges: RangedFile, footer: pq.FileMetaData) -> Reopen:
+    """Opens a file for what is going to be read once more."""
+
+    def opened(**options: Any) -> pq.ParquetFile:
+        return _opened(ranges.looked_at().for_arrow(), metadata=footer, pre_buffer=False, **options)
+
+    return opened
 
 
 def _opened(source: Any, **options: Any) -> pq.ParquetFile:

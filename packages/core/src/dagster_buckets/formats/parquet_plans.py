@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from dagster_buckets.formats import ranged_files
 from dagster_buckets.formats.ranged_files import Range, joined
 from dagster_buckets.references import ObjectRef
 
@@ -27,16 +27,13 @@ def with_footer(ref: ObjectRef) -> ObjectRef:
 
     What is no Parquet file comes back as it is: whoever reads it says so.
     """
-    tail = ref.tail
-    if len(tail) < _END <= ref.size:
-        tail = bytes(ref.store.read_range(ref.info, max(0, ref.size - 64 * 1024), ref.size))
+    return ranged_files.with_footer(ref, _length)
+
+
+def _length(tail: bytes) -> int | None:
     if bytes(tail[-4:]) not in _MAGIC:
-        return replace(ref, tail=tail)
-    missing = int.from_bytes(tail[-_END:-4], "little") + _END - len(tail)
-    if 0 < missing <= ref.size - len(tail):
-        start = ref.size - len(tail) - missing
-        tail = bytes(ref.store.read_range(ref.info, start, start + missing)) + tail
-    return replace(ref, tail=tail)
+        return None
+    return int.from_bytes(tail[-_END:-4], "little") + _END
 
 
 def groups_left(
