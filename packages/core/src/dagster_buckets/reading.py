@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,6 +13,7 @@ from dagster_buckets.errors import (
     FormatError,
     ObjectNotFoundError,
     PartitionError,
+    StoreUnavailableError,
     concerning,
 )
 from dagster_buckets.formats.base import (
@@ -34,6 +36,8 @@ NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
 
 #: Of an object that is scanned so much comes along with what the store says of it: most footers.
 _SCANNED_FIRST = 128 * 1024
+#: Seconds between the tries of what is said to be missing, and is not.
+_WAITS = (0.0, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +90,25 @@ class Reader:
         """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
 
         One request. A 404 can be transient, so before a value counts as missing the store is asked
-        once more.
+        in another way; what it has is then asked for again.
 
         Raises:
             ObjectNotFoundError: Nothing is stored under this address in this format.
         """
+        for wait in _WAITS:
+            try:
+                return self._piece(located)
+            except ObjectNotFoundError:
+                if not self.places.exists(located):
+                    raise
+                time.sleep(wait)
         try:
             return self._piece(located)
-        except ObjectNotFoundError:
-            if self.places.exists(located):
-                return self._piece(located)
-            raise
+        except ObjectNotFoundError as error:
+            uri = self.places.store.uri(located.key)
+            msg = f"{uri} is there, but was not found each of {len(_WAITS) + 1} times"
+            hint = "is a proxy or a rule of the bucket in the way?"
+            raise StoreUnavailableError(msg, uri=uri, hint=hint) from error
 
     def value(self, piece: Piece) -> Any:
         """The value of one piece.

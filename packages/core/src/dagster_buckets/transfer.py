@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dagster_buckets.errors import PartitionError
+from dagster_buckets.threads import Pool
 
 __all__ = ["IN_FLIGHT", "Outcome", "Progress", "failure", "run_all", "run_each", "shortened"]
 
@@ -85,7 +86,7 @@ def run_all(
         return []
     outcomes = []
     # Also for a single item: a thread that waits can be interrupted, a call into Rust cannot.
-    pool = ThreadPoolExecutor(min(max_concurrency, len(items)), thread_name_prefix="buckets")
+    pool = Pool(min(max_concurrency, len(items)), "buckets")
     try:
         futures = deque(pool.submit(_attempt, work, item) for item in items)
         while futures:
@@ -93,7 +94,7 @@ def run_all(
             if then:
                 then(outcomes[-1])
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown()
     return outcomes
 
 
@@ -117,7 +118,7 @@ def run_each(
         max_concurrency: At least 1.
         weigh: Bytes of a result.
     """
-    pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="buckets")
+    pool = Pool(max_concurrency, "buckets")
     waiting: deque[Future[Outcome[Item, Result]]] = deque()
     ahead, largest = min(2, max_concurrency), 0
     source = iter(items)
@@ -138,7 +139,7 @@ def run_each(
             yield outcome
             del outcome
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown()
 
 
 def _attempt(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:

@@ -220,6 +220,11 @@ class GCSStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return info_of_resource(key, self.uri(key), self._resource(key))
 
+    def exists(self, key: str) -> bool:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        check_key(key, prefix=self.prefix)
+        return any(info.key == key for info in self.scan(key))
+
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         base = f"{self.prefix}/" if self.prefix else ""

@@ -13,6 +13,7 @@ from dagster_buckets.errors import (
     IntegrityError,
     InvalidKeyError,
     ObjectExistsError,
+    ObjectNotFoundError,
 )
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
@@ -147,6 +148,14 @@ class LocalStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         with self._found(key) as file, translated(self.uri(key)):
             return self._info(key, os.fstat(file), read_header(file))
+
+    def exists(self, key: str) -> bool:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        try:
+            self.head(key)
+        except ObjectNotFoundError:
+            return False
+        return True
 
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
 
 from dagster_buckets.errors import (
@@ -19,6 +19,7 @@ from dagster_buckets_s3.clients import Clients, Options, Settings
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, one_part
 from dagster_buckets_s3.seaweedfs import fault
+from dagster_buckets_s3.sweeping import sweep
 from dagster_buckets_s3.writer import Write, matching
 
 if TYPE_CHECKING:
@@ -178,6 +179,11 @@ class S3Store:
                 answer = obstore.get(clients.reading, path, options={"range": (0, 1)})
             return self._info(key, answer.meta, answer.attributes)
 
+    def exists(self, key: str) -> bool:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        self._kept(key)
+        return any(info.key == key for info in self.scan(key))
+
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`.
 
@@ -213,6 +219,22 @@ class S3Store:
             batch = paths[start : start + _DELETED_AT_ONCE]
             with self._clients.calling(f"s3://{self.bucket}/{batch[0]}") as clients:
                 obstore.delete(clients.writing, batch)
+
+    def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
+        """Abort uploads in parts that killed writers left, which are stored and billed unseen.
+
+        Needs ``s3:ListBucketMultipartUploads`` on the bucket, ``s3:ListMultipartUploadParts`` and
+        ``s3:AbortMultipartUpload`` on the objects. A lifecycle rule of the bucket does the same.
+
+        Args:
+            older_than: No part of them came for so long.
+
+        Returns:
+            How many were aborted.
+        """
+        base = f"{self.prefix}/" if self.prefix else ""
+        with self._clients.calling(f"s3://{self.bucket}/{base}") as clients:
+            return sweep(clients.control, self.bucket, base, datetime.now(UTC) - older_than)
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
@@ -16,6 +15,7 @@ from dagster_buckets.formats.parquet_plans import read_footer, with_footer
 from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.tables import reading
 from dagster_buckets.references import ObjectRef
+from dagster_buckets.threads import Pool
 
 __all__ = ["Kind", "read_schemas"]
 
@@ -45,12 +45,12 @@ def read_schemas(
         DecodeError: An object is not in this format, or a group of its rows is too large.
     """
     workers = min(_MAX_CONCURRENCY, len(refs))
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="buckets-schema")
+    pool = Pool(workers, "buckets-schema")
     try:
         futures = [pool.submit(_read_schema, kind, ref, wanted, limit) for ref in refs]
         found = [future.result() for future in futures]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown()
     return [schema for schema, _ in found], [ref for _, ref in found]
 
 

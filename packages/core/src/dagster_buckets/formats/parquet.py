@@ -17,13 +17,9 @@ from dagster_buckets.formats.frames import (
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
-from dagster_buckets.formats.parquet_limits import Reopen, read_batches, read_bounded
-from dagster_buckets.formats.parquet_plans import (
-    groups_left,
-    ranges_of,
-    read_footer,
-    with_footer,
-)
+from dagster_buckets.formats.parquet_limits import read_bounded
+from dagster_buckets.formats.parquet_parts import PartOf, opened, twice
+from dagster_buckets.formats.parquet_plans import groups_left
 from dagster_buckets.formats.parquet_types import (
     check_readable,
     is_as_written,
@@ -31,7 +27,7 @@ from dagster_buckets.formats.parquet_types import (
     restored,
     with_dictionaries,
 )
-from dagster_buckets.formats.ranged_files import RangedFile, open_ranges
+from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
@@ -132,14 +128,14 @@ class ParquetFormat(TableFormat):
         with reading(info.uri, "Parquet"):
             data = arrow_buffer(payload.data)
 
-            def opened(**options: Any) -> pq.ParquetFile:
-                return _opened(pa.BufferReader(data), pre_buffer=True, **options)
+            def reopen(**options: Any) -> pq.ParquetFile:
+                return opened(pa.BufferReader(data), pre_buffer=True, **options)
 
-            file = opened()
+            file = reopen()
             table = read_bounded(
                 file,
                 self.limit.of(info.size, info.uri),
-                opened,
+                reopen,
                 # Small objects come in numbers, on many threads already.
                 threads=info.size > _SMALL,
             )
@@ -187,62 +183,50 @@ class ParquetFormat(TableFormat):
 
     def _part_of(self, ref: ObjectRef, as_type: type | None) -> pa.Table:
         """The table that the projection leaves of an object; only that is fetched."""
+
+        def read(ref: ObjectRef) -> pa.Table:
+            part = PartOf.at(ref)
+            with part.confirmed():
+                keep = self.kept(part.schema, as_type)
+                wanted = self._groups(part), self._fetched(part, keep)
+                table = part.table(*wanted, self.limit.of(ref.size, ref.uri))
+                return self.projection.of(restored(table, part.schema), ref.uri, keep=keep)
+
         with reading(ref.uri, "Parquet"):
-            ref, footer, schema = _looked_at(ref)
-            keep = self.kept(schema, as_type)
-            fetched = self._fetched(schema, ref, keep)
-            groups = self._groups(ref, footer, schema)
-            plan = ranges_of(footer, groups, fetched)
-            ranges = RangedFile(ref, plan)
-            with ranges.for_arrow() as source:
-                table = read_bounded(
-                    _opened(source, metadata=footer, pre_buffer=True),
-                    self.limit.of(ref.size, ref.uri),
-                    _looking(ranges, footer),
-                    groups=groups,
-                    columns=fetched,
-                )
-            return self.projection.of(restored(table, schema), ref.uri, keep=keep)
+            return twice(read, ref)
 
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
+        def look(ref: ObjectRef) -> tuple[PartOf, list[str] | None, list[int], list[str] | None]:
+            part = PartOf.at(ref)
+            with part.confirmed():
+                names = self.projection.names(part.schema, ref.uri)
+                return part, names, self._groups(part), self._fetched(part, ())
+
         with reading(ref.uri, "Parquet"):
-            ref, footer, schema = _looked_at(ref)
-            names = self.projection.names(schema, ref.uri)
-            fetched = self._fetched(schema, ref, ())
-            groups = self._groups(ref, footer, schema)
+            part, names, groups, fetched = twice(look, ref)
 
         def batches() -> Iterator[pa.RecordBatch]:
             import pyarrow as pa
 
-            plan = ranges_of(footer, groups, fetched)
-            ranges = RangedFile(ref, plan)
-            with reading(ref.uri, "Parquet"), ranges.for_arrow() as source:
-                found = read_batches(
-                    # Arrow would keep what it buffers before it is needed.
-                    _opened(source, metadata=footer, pre_buffer=False),
-                    self.limit.of(ref.size, ref.uri),
-                    _looking(ranges, footer),
-                    groups=groups,
-                    columns=fetched,
-                )
-                for batch in found:
-                    table = restored(pa.Table.from_batches([batch]), schema)
+            with reading(ref.uri, "Parquet"):
+                for batch in part.batches(groups, fetched, self.limit.of(ref.size, ref.uri)):
+                    table = restored(pa.Table.from_batches([batch]), part.schema)
                     table = self.projection.of(table, ref.uri)
                     yield from table.to_batches()
 
-        return projected_stream(only(schema, names), batches())
+        return projected_stream(only(part.schema, names), batches())
 
-    def _groups(self, ref: ObjectRef, footer: pq.FileMetaData, schema: pa.Schema) -> list[int]:
+    def _groups(self, part: PartOf) -> list[int]:
         """The groups of rows that the filters do not exclude."""
-        wanted = self.projection.expression(schema)
+        wanted = self.projection.expression(part.schema)
         try:
-            return groups_left(open_ranges(ref), wanted, footer)
+            return groups_left(open_ranges(part.ref), wanted, part.footer)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise self.projection.misfit(ref.uri, error) from error
+            raise self.projection.misfit(part.ref.uri, error) from error
 
-    def _fetched(self, schema: pa.Schema, ref: ObjectRef, keep: Sequence[str]) -> list[str] | None:
-        names = self.projection.names(schema, ref.uri, keep=keep)
-        used = self.projection.used(schema)
+    def _fetched(self, part: PartOf, keep: Sequence[str]) -> list[str] | None:
+        names = self.projection.names(part.schema, part.ref.uri, keep=keep)
+        used = self.projection.used(part.schema)
         return None if names is None else list(dict.fromkeys([*names, *used]))
 
     def _writer(self, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
@@ -260,25 +244,3 @@ class ParquetFormat(TableFormat):
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
             msg = f"Parquet cannot hold this table: {error}"
             raise EncodeError(msg, hint="convert the column, or choose format='arrow'") from error
-
-
-def _looked_at(ref: ObjectRef) -> tuple[ObjectRef, pq.FileMetaData, pa.Schema]:
-    """The reference with the footer of its object, the footer, and its schema."""
-    ref = with_footer(ref)
-    footer = read_footer(ref)
-    return ref, footer, original_schema(footer)
-
-
-def _looking(ranges: RangedFile, footer: pq.FileMetaData) -> Reopen:
-    """Opens a file for what is going to be read once more."""
-
-    def opened(**options: Any) -> pq.ParquetFile:
-        return _opened(ranges.looked_at().for_arrow(), metadata=footer, pre_buffer=False, **options)
-
-    return opened
-
-
-def _opened(source: Any, **options: Any) -> pq.ParquetFile:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(source, page_checksum_verification=True, **options)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
-__all__ = ["groups_left", "ranges_of", "read_footer", "with_footer"]
+__all__ = ["footer_length", "groups_left", "ranges_of", "read_footer", "with_footer"]
 
 #: Length of the footer and "PAR1".
 _END = 8
@@ -27,10 +27,11 @@ def with_footer(ref: ObjectRef) -> ObjectRef:
 
     What is no Parquet file comes back as it is: whoever reads it says so.
     """
-    return ranged_files.with_footer(ref, _length)
+    return ranged_files.with_footer(ref, footer_length)
 
 
-def _length(tail: bytes) -> int | None:
+def footer_length(tail: bytes) -> int | None:
+    """How long the footer of a Parquet file with this end is; ``None`` if it is no such file."""
     if bytes(tail[-4:]) not in _MAGIC:
         return None
     return int.from_bytes(tail[-_END:-4], "little") + _END

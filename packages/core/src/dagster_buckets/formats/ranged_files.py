@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -12,6 +12,7 @@ from dagster_buckets.formats import leaving
 from dagster_buckets.formats.frames import arrow_buffer
 from dagster_buckets.objects import Buffer
 from dagster_buckets.references import ObjectRef
+from dagster_buckets.threads import Pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +85,7 @@ class _Ranges:
         self._file: BinaryIO | None = None
         self._plan = [r for r in plan if r[0] < ref.size - len(ref.tail)]
         self._fetched: dict[Range, Future[Buffer]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
 
     def read(self, start: int, stop: int, *, keep: bool) -> Buffer:
         """These bytes; planned ones are let go of unless they are kept."""
@@ -111,7 +112,7 @@ class _Ranges:
         if self._file is not None:
             self._file.close()
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown()
 
     def _planned(self, start: int, stop: int, *, keep: bool) -> Buffer | None:
         """The bytes of one or several planned ranges; ``None`` if they are not all planned."""
@@ -148,7 +149,7 @@ class _Ranges:
 
     def _start(self, block: Range) -> None:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="buckets-range")
+            self._pool = Pool(_AT_ONCE, "buckets-range")
         self._fetched[block] = self._pool.submit(self._ref.store.read_range, self._ref.info, *block)
 
 

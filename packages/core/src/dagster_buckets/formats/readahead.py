@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from dagster_buckets.threads import Pool
 
 __all__ = ["MAX_BYTES", "MAX_OBJECTS", "Readahead"]
 
@@ -59,7 +61,7 @@ class Readahead(Generic[T]):
         self._sizes = sizes
         self._complete = complete
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
         # Those that were taken stay for a little while.
         self._held: dict[int, Future[T]] = {}
         self._taken: list[int] = []
@@ -128,7 +130,7 @@ class Readahead(Generic[T]):
 
     def _start(self, position: int) -> Future[T]:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(MAX_OBJECTS, thread_name_prefix="buckets-ahead")
+            self._pool = Pool(MAX_OBJECTS, "buckets-ahead")
         future = self._pool.submit(self._fetch, position)
         self._held[position] = future
         return future

@@ -135,6 +135,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object, by a way that knows no passing "not found".
+
+        What ``get`` and ``head`` miss can be there: proxies and servers that are being mended
+        answer 404, too. Servers are asked for a listing.
+        """
+        ...
+
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List the objects whose key starts with ``prefix``, in the order of their keys.
 

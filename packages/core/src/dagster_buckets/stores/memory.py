@@ -126,6 +126,10 @@ class MemoryStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return self._find(key)[1]
 
+    def exists(self, key: str) -> bool:
+        """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
+        return check_key(key, prefix=self.prefix) in self._space.objects
+
     def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         base = f"{self.prefix}/" if self.prefix else ""

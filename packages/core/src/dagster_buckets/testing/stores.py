@@ -330,6 +330,15 @@ class StoreConformance:
         assert isinstance(caught.value, FileNotFoundError)
         assert store.uri("x") in str(caught.value)
 
+    def test_exists(self, store: ObjectStore) -> None:
+        store.put("x2", Body.of(b"a longer name must not count"))
+        store.put("x/y", Body.of(b"nor must a folder"))
+        assert [store.exists(key) for key in ("x", "x2", "x/y")] == [False, True, True]
+        store.delete(["x2"])
+        assert not store.exists("x2")
+        with pytest.raises(InvalidKeyError):
+            store.exists("../x")
+
     # -- conditional writes --------------------------------------------------------------------
 
     def test_create_only(self, store: ObjectStore) -> None:
