@@ -12,6 +12,7 @@ import nox.project
 ROOT = Path(__file__).resolve().parent
 BIN = ROOT / ".venv" / "bin"
 WHEELS = ROOT / ".nox" / "wheels"
+SBOM = ROOT / ".nox" / "bills"
 CONSTRAINTS = ROOT / "constraints.txt"
 STOCK_CONSTRAINTS = ROOT / "tests" / "compat" / "constraints.txt"
 CONSTRAINTS_HEAD = """\
@@ -21,6 +22,7 @@ CONSTRAINTS_HEAD = """\
 AVRO = ROOT / "examples" / "avro-format"
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==")
 PACKAGES = ("core", "local", "s3", "gcs")
+GROUPS = ("test", "types", "lint", "imports", "audit", "sbom")
 SOURCES = [f"packages/{name}/src" for name in PACKAGES]
 READMES = ["README.md", *(f"packages/{name}/README.md" for name in PACKAGES)]
 # What takes long and no version of a library is likely to change; the other sessions run it.
@@ -98,8 +100,8 @@ def keys(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def integration(session: nox.Session) -> None:
-    """Real Dagster runs against servers that the tests start and stop."""
-    pytest(session, "tests/integration")
+    """Real Dagster runs against servers that the tests start and stop, and what runs show."""
+    pytest(session, "tests/integration", "tests/faults/test_secrets.py")
 
 
 @nox.session(venv_backend="none")
@@ -159,6 +161,43 @@ def packaging(session: nox.Session, name: str) -> None:
     )
     # Isolated: nothing in the checkout can stand in for what the wheel lacks.
     session.run("python", "-I", "tests/packaging/check_wheel.py", distribution, str(wheel))
+
+
+@nox.session(requires=["wheels"])
+def sbom(session: nox.Session) -> None:
+    """A software bill of materials of each distribution, in .nox/bills, from its wheel alone."""
+    pinned = ("uv", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS))
+    tool(session, *pinned, "--python", session.virtualenv.location, "--group", "sbom")
+    shutil.rmtree(SBOM, ignore_errors=True)
+    SBOM.mkdir(parents=True)
+    for name in (*PACKAGES, "meta"):
+        distribution = "dagster-buckets" if name == "meta" else f"dagster-buckets-{name}"
+        wheel = next(WHEELS.glob(f"{distribution.replace('-', '_')}-[0-9]*.whl"))
+        alone = Path(session.create_tmp(), name)
+        tool(session, "uv", "venv", "--quiet", "--clear", str(alone))
+        # By name: an installation from a path would leave that path in the environment.
+        extras = "[all]" if name == "meta" else ""
+        wanted = f"{distribution}{extras}=={wheel.name.split('-')[1]}"
+        fresh = [f"--refresh-package=dagster-buckets-{package}" for package in PACKAGES]
+        source = ("--find-links", str(WHEELS), "--refresh-package=dagster-buckets", *fresh)
+        tool(session, *pinned, "--python", str(alone), *source, wanted)
+        folder = "." if name == "meta" else f"packages/{name}"
+        raw = alone / "raw.json"
+        session.run(
+            *("cyclonedx-py", "environment", "--pyproject", f"{folder}/pyproject.toml"),
+            *("--mc-type", "library", "--output-reproducible", "--no-validate"),
+            *("-o", str(raw), str(alone / "bin" / "python")),
+        )
+        target = SBOM / f"{wheel.name.partition('-py3')[0]}.cdx.json"
+        session.run("python", "tests/packaging/sbom.py", str(raw), str(wheel), str(target))
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what constraints.txt pins; says so where it has no network."""
+    pinned = ("uv", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS))
+    tool(session, *pinned, "--python", session.virtualenv.location, "--group", "audit")
+    session.run("python", "tests/packaging/audit.py", str(CONSTRAINTS))
 
 
 @nox.session
@@ -257,7 +296,7 @@ def constraints(session: nox.Session) -> None:
     """Renews both constraints.txt; with `-- --upgrade` everything moves to its newest version."""
     tools = Path(session.create_tmp(), "tools.txt")
     tools.write_text("hatchling\nnox\nuv\n", encoding="utf-8")
-    groups = [f"--group={name}" for name in ("test", "types", "lint", "imports")]
+    groups = [f"--group={name}" for name in GROUPS]
     compile_pins(
         session,
         CONSTRAINTS,

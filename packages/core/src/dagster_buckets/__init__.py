@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dagster_buckets.asset_options import bucket_options
     from dagster_buckets.definitions import AssetLocation
     from dagster_buckets.io_manager import BucketIOManager, MemoryIOManager
+    from dagster_buckets.secret_fields import LiteralSecretWarning, secret_field
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "InvalidKeyError",
     "Layout",
     "LegacyLayout",
+    "LiteralSecretWarning",
     "MemoryIOManager",
     "MemoryStore",
     "MissingDependencyError",
@@ -84,6 +86,7 @@ __all__ = [
     "ValueStore",
     "__version__",
     "bucket_options",
+    "secret_field",
 ]
 
 
@@ -93,6 +96,10 @@ def __getattr__(name: str) -> Any:
         from dagster_buckets import io_manager
 
         return getattr(io_manager, name)
+    if name in ("LiteralSecretWarning", "secret_field"):
+        from dagster_buckets import secret_fields
+
+        return getattr(secret_fields, name)
     if name == "bucket_options":
         from dagster_buckets.asset_options import bucket_options
 

@@ -26,6 +26,7 @@ from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, describe_load
 from dagster_buckets.plugins import check_name, get_layout
+from dagster_buckets.secret_fields import redacting, secret_field, secrets_in, warn_of_literals
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore, scheme_of
@@ -59,7 +60,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # pydantic's errors would quote all settings where one of them is wrong.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # Dagster reads these annotations itself and knows Optional, not "X | None".
     prefix: Optional[str] = Field(default=None, description="Put before every key.")  # noqa: UP045
@@ -82,10 +84,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         default=False,
         description="Whether 'auto' may write and read pickles, which run code of whoever wrote.",
     )
-    pickle_key: Optional[str] = Field(  # noqa: UP045
-        default=None,
-        repr=False,
-        description="'id:secret' that signs pickles, older ones behind it; give an EnvVar.",
+    pickle_key: Optional[str] = secret_field(  # noqa: UP045
+        "'id:secret' that signs pickles, older ones behind it; give an EnvVar."
     )
     max_decoded_bytes: Optional[int] = Field(  # noqa: UP045
         default=None, ge=1, description="What one value may have in memory, in bytes."
@@ -96,6 +96,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
 
     _lock: Lock = PrivateAttr(default_factory=Lock)
     _values: Optional[ValueStore] = PrivateAttr(default=None)  # noqa: UP045
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        warn_of_literals(self, self._secrets())
 
     @field_validator("prefix", "format", "layout", "pickle_key", mode="before")
     @classmethod
@@ -120,6 +124,15 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     @abstractmethod
     def make_store(self) -> ObjectStore:
         """The store of this manager's settings; called once, at the first read or write."""
+
+    @classmethod
+    def is_secret(cls, field: str, value: str) -> bool:
+        """Whether this value of a :func:`~dagster_buckets.secret_field` is secret; most are."""
+        del field, value
+        return True
+
+    def _secrets(self) -> dict[str, str]:
+        return secrets_in(self, self.is_secret)
 
     @property
     def values(self) -> ValueStore:
@@ -208,7 +221,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
         """
         request = write_request(context)
-        with Recording(context, len(request.targets)) as record:
+        with redacting(self._secrets), Recording(context, len(request.targets)) as record:
             write(self.values, request, obj, default_format=self.format, record=record)
 
     def load_input(self, context: InputContext) -> Any:
@@ -218,13 +231,14 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             BucketsError: See :mod:`dagster_buckets.errors`.
         """
         request = load_request(context)
-        loaded = load(
-            self.values,
-            request,
-            default_format=self.format,
-            default_on_missing=self.on_missing,
-            log=context.log.info,
-        )
+        with redacting(self._secrets):
+            loaded = load(
+                self.values,
+                request,
+                default_format=self.format,
+                default_on_missing=self.on_missing,
+                log=context.log.info,
+            )
         describe_load(context, loaded)
         return loaded.value
 

@@ -16,7 +16,7 @@ from dagster_buckets_gcs.errors import (
     translated,
     what_is_missing,
 )
-from dagster_buckets_gcs.login import Settings
+from dagster_buckets_gcs.settings import Settings
 
 __all__ = ["MISSING", "Bucket"]
 

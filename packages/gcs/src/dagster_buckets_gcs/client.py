@@ -15,7 +15,8 @@ from typing import Any
 from dagster_buckets.objects import Buffer
 
 from dagster_buckets_gcs.errors import TRANSIENT
-from dagster_buckets_gcs.login import Settings, open_files
+from dagster_buckets_gcs.login import open_files
+from dagster_buckets_gcs.settings import Settings
 
 __all__ = ["Answer", "Client", "Request"]
 
@@ -24,6 +25,9 @@ _LONGEST_WAIT = 4.0
 #: Slices that are handed to the socket; larger ones hold up the loop that all stores share.
 _SLICE = 256 * 1024
 _AT_ONCE = 32
+_REFUSED = 400
+#: Where Google's JSON interface lies; its XML one has the buckets' names there.
+_JSON = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +188,18 @@ class Client:
         headers = {"Accept-Encoding": "identity", "Content-Length": str(size), **request.headers}
         if request.method == "GET":
             del headers["Content-Length"]
-        path = request.path
+        # Through the credentials, then ours: they may name another project for their own quota.
+        headers = files._get_headers(headers)  # noqa: SLF001
+        path, params = request.path, dict(request.params)
+        if self.settings.user_project:
+            headers["x-goog-user-project"] = self.settings.user_project
+            if path.startswith(_JSON):
+                params["userProject"] = self.settings.user_project
         url = URL(path if "://" in path else f"{files._location}{path}", encoded=True)  # noqa: SLF001
         async with session.request(
             request.method,
-            url.update_query(request.params) if request.params else url,
-            headers=files._get_headers(headers),  # noqa: SLF001
+            url.update_query(params) if params else url,
+            headers=headers,
             # aiohttp warns of large bytes objects; a generator sends them without a copy.
             data=_slices(request.body) if size else None,
             allow_redirects=False,
@@ -199,7 +209,18 @@ class Client:
                 sock_read=min(self.settings.read_timeout, left),
             ),
         ) as response:
-            return Answer(response.status, response.headers, await response.read(), attempt)
+            body = await response.read()
+        sent = _token_in(headers)
+        if response.status >= _REFUSED and sent:
+            # Google does not repeat tokens, but a proxy that reports the request might.
+            body = body.replace(sent.encode(), b"***")
+        return Answer(response.status, response.headers, body, attempt)
+
+
+def _token_in(headers: Mapping[str, str]) -> str:
+    """The access token that the credentials put into these headers; empty for none."""
+    found = (value for name, value in headers.items() if name.lower() == "authorization")
+    return next(found, "").partition(" ")[2]
 
 
 async def _slices(buffers: tuple[Buffer, ...]) -> AsyncIterator[memoryview]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
-from dagster_buckets import BucketIOManager
-from pydantic import Field
+import dagster as dg
+from dagster_buckets import BucketIOManager, secret_field
+from pydantic import Field, field_validator
 
+from dagster_buckets_gcs.login import is_secret_token
+from dagster_buckets_gcs.settings import check_setting
 from dagster_buckets_gcs.store import GCSStore
 
 __all__ = ["GCSIOManager"]
+
+# It has no public name.
+_IntEnvVar = type(dg.EnvVar.int("-"))
 
 
 class GCSIOManager(BucketIOManager):
@@ -26,6 +32,14 @@ class GCSIOManager(BucketIOManager):
         token: What gcsfs takes: ``google_default``, ``cloud``, ``anon``, or the path of a service
             account's key file. Give a secret as ``dg.EnvVar("…")``.
         endpoint_url: Of an emulator.
+        user_project: The project that pays for the requests to a requester-pays bucket.
+        kms_key_name: The key of Cloud KMS that encrypts what is written (CMEK), by its full name.
+        storage_class: Of what is written: ``STANDARD``, ``NEARLINE``, ``COLDLINE``, ``ARCHIVE``.
+        metadata: User metadata of every object that is written.
+        max_attempts: How often one request is sent at most.
+        connect_timeout: Seconds to connect.
+        read_timeout: Seconds of silence after which a request counts as lost.
+        deadline: Seconds after which a failing request is not sent again.
 
     Example:
         >>> import dagster as dg
@@ -37,12 +51,50 @@ class GCSIOManager(BucketIOManager):
     project: Optional[str] = Field(  # noqa: UP045
         default=None, description="The project that is billed."
     )
-    token: Optional[str] = Field(  # noqa: UP045
-        default=None, repr=False, description="What gcsfs takes as its token; give an EnvVar."
+    token: Optional[str] = secret_field(  # noqa: UP045
+        "What gcsfs takes as its token; give an EnvVar."
     )
     endpoint_url: Optional[str] = Field(  # noqa: UP045
         default=None, description="Of an emulator."
     )
+    user_project: Optional[str] = Field(  # noqa: UP045
+        default=None, description="The project that pays, where the bucket's does not."
+    )
+    kms_key_name: Optional[str] = Field(  # noqa: UP045
+        default=None, description="The key of Cloud KMS for what is written, by its full name."
+    )
+    storage_class: Optional[str] = Field(  # noqa: UP045
+        default=None, description="Of what is written; the bucket's by default."
+    )
+    metadata: dict[str, str] = Field(
+        default_factory=dict, description="User metadata of every object that is written."
+    )
+    max_attempts: int = Field(default=8, description="How often one request is sent at most.")
+    connect_timeout: float = Field(default=5.0, description="Seconds to connect.")
+    read_timeout: float = Field(
+        default=10.0, description="Seconds of silence after which a request counts as lost."
+    )
+    deadline: float = Field(
+        default=20.0, description="Seconds after which a failing request is not sent again."
+    )
+
+    @field_validator(
+        "endpoint_url", "user_project", "kms_key_name", "storage_class", "metadata",
+        "max_attempts", "connect_timeout", "read_timeout", "deadline",
+        mode="wrap",
+    )  # fmt: skip
+    @classmethod
+    def _check_pass_through(cls, value: Any, handler: Any, info: Any) -> Any:
+        found = handler(value)
+        # Of an EnvVar only its name is known now: it is checked when the store is made.
+        if not _from_environment(value):
+            check_setting(info.field_name, found)
+        return found
+
+    @classmethod
+    def is_secret(cls, field: str, value: str) -> bool:
+        """See :meth:`BucketIOManager.is_secret <dagster_buckets.BucketIOManager.is_secret>`."""
+        return field != "token" or is_secret_token(value)
 
     def make_store(self) -> GCSStore:
         """See :meth:`BucketIOManager.make_store <dagster_buckets.BucketIOManager.make_store>`."""
@@ -52,4 +104,17 @@ class GCSIOManager(BucketIOManager):
             project=self.project,
             token=self.token,
             endpoint_url=self.endpoint_url,
+            user_project=self.user_project,
+            kms_key_name=self.kms_key_name,
+            storage_class=self.storage_class,
+            metadata=self.metadata,
+            max_attempts=self.max_attempts,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            deadline=self.deadline,
         )
+
+
+def _from_environment(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else (value,)
+    return any(isinstance(item, (dg.EnvVar, _IntEnvVar)) for item in inner)

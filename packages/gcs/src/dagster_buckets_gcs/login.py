@@ -1,34 +1,21 @@
-"""The login: settings, and the gcsfs file system with its credentials that they stand for."""
+"""The login: the gcsfs file system, with its credentials, that settings stand for."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dagster_buckets.errors import AccessDeniedError, ConfigurationError
 
-__all__ = ["Settings", "open_files"]
+from dagster_buckets_gcs.settings import Settings
+
+__all__ = ["is_secret_token", "open_files"]
 
 #: All that objects need; gcsfs asks for full_control, which could change access lists too.
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _METHODS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to reach Google Cloud Storage; see :class:`~dagster_buckets_gcs.store.GCSStore`."""
-
-    project: str | None = None
-    token: Any = field(default=None, repr=False)
-    endpoint_url: str | None = None
-    max_attempts: int = 8
-    connect_timeout: float = 5.0
-    read_timeout: float = 10.0
-    deadline: float = 20.0
 
 
 def open_files(settings: Settings) -> Any:
@@ -36,8 +23,10 @@ def open_files(settings: Settings) -> Any:
     # gcsfs.core, because gcsfs' default class opens gRPC connections past endpoint_url.
     from gcsfs.core import GCSFileSystem
 
+    files: Any = None
+    failed = ""
     try:
-        return GCSFileSystem(
+        files = GCSFileSystem(
             **({"project": settings.project} if settings.project else {}),
             access="read_write",
             token=_token(settings),
@@ -47,10 +36,20 @@ def open_files(settings: Settings) -> Any:
             use_listings_cache=False,
         )
     except (KeyError, TypeError, ValueError, OSError) as exc:
-        # Not "from exc": json's errors carry the text that they could not read, a key among it.
-        msg = f"the credentials that token= gives cannot be used ({type(exc).__name__})"
+        failed = type(exc).__name__
+    if failed:
+        # Out here, without a context: json's errors carry the text they could not read, a key too.
+        msg = f"the credentials that token= gives cannot be used ({failed})"
         hint = "give the path or the content of a service account's key file"
-        raise AccessDeniedError(msg, hint=hint) from None
+        raise AccessDeniedError(msg, hint=hint)
+    return files
+
+
+def is_secret_token(token: str) -> bool:
+    """Whether a token is a key or an access token, and not a method or the path of a file."""
+    if token in _METHODS:
+        return False
+    return _is_json(token) or not (token.endswith(".json") or _is_file(token))
 
 
 def _token(settings: Settings) -> Any:
@@ -60,7 +59,7 @@ def _token(settings: Settings) -> Any:
     sends a raw access token to a service that describes it.
     """
     token = settings.token
-    if isinstance(token, str) and token.lstrip().startswith("{"):
+    if isinstance(token, str) and _is_json(token):
         token = json.loads(token)
     if token is None and _is_emulator(settings.endpoint_url):
         return "anon"
@@ -68,7 +67,7 @@ def _token(settings: Settings) -> Any:
         import google.auth
 
         return google.auth.default(scopes=[_SCOPE])[0]
-    if isinstance(token, str) and token not in _METHODS and not Path(token).exists():
+    if isinstance(token, str) and token not in _METHODS and not _is_file(token):
         if token.endswith(".json"):
             msg = f"there is no credentials file {token}"
             raise ConfigurationError(msg, hint="token= names a file on this machine")
@@ -76,6 +75,15 @@ def _token(settings: Settings) -> Any:
 
         return Credentials(token)  # type: ignore[no-untyped-call]
     return token
+
+
+def _is_json(token: str) -> bool:
+    return token.lstrip().startswith("{")
+
+
+def _is_file(token: str) -> bool:
+    # Not Path.exists, which raises for an access token that is longer than a file's name may be.
+    return os.path.exists(token)  # noqa: PTH110
 
 
 def _is_emulator(endpoint_url: str | None) -> bool:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Unpack
 
 from dagster_buckets.errors import (
     ConfigurationError,
@@ -25,8 +25,8 @@ from dagster_buckets_gcs.errors import (
     conflict,
     refusal,
 )
-from dagster_buckets_gcs.login import Settings
 from dagster_buckets_gcs.reader import open_ranges
+from dagster_buckets_gcs.settings import Options, Settings
 from dagster_buckets_gcs.upload import (
     Target,
     checksum,
@@ -54,17 +54,7 @@ class GCSStore:
     Args:
         bucket: The bucket's name.
         prefix: Put before every key.
-        project: The project for gcsfs; objects need none.
-        token: As in gcsfs: ``"google_default"``, ``"cloud"``, ``"anon"``, the path of a key file,
-            its content as a dict or JSON text, an access token, or google-auth credentials.
-            ``None`` stands for Google's application default credentials, and for ``"anon"``
-            where the endpoint is an emulator.
-        endpoint_url: Another server than Google's, ``http://host:port``. Beats the environment
-            variable ``STORAGE_EMULATOR_HOST``.
-        max_attempts: How often one request is sent at most.
-        connect_timeout: Seconds to connect.
-        read_timeout: Seconds of silence after which a request counts as lost.
-        deadline: Seconds after which a failing request is not sent again.
+        **options: See :class:`~dagster_buckets_gcs.settings.Options`.
 
     Example:
         >>> store = GCSStore("lake", "prod")
@@ -72,39 +62,16 @@ class GCSStore:
         'gs://lake/prod/sales/data.parquet'
     """
 
-    def __init__(  # noqa: PLR0913 - each is an option with a name
-        self,
-        bucket: str,
-        prefix: str | None = None,
-        *,
-        project: str | None = None,
-        token: Any = None,
-        endpoint_url: str | None = None,
-        max_attempts: int = 8,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 10.0,
-        deadline: float = 20.0,
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str | None = None, **options: Unpack[Options]) -> None:
         if not bucket or "/" in bucket:
             msg = f"{bucket!r} cannot be a bucket"
             raise ConfigurationError(msg, hint="give the name alone, without 'gs://' or a folder")
         self.bucket = bucket
         self.prefix = check_prefix(prefix)
-        self._bucket = Bucket(
-            bucket,
-            Settings(
-                project=project,
-                token=token,
-                endpoint_url=endpoint_url,
-                max_attempts=max_attempts,
-                connect_timeout=connect_timeout,
-                read_timeout=read_timeout,
-                deadline=deadline,
-            ),
-        )
+        self._bucket = Bucket(bucket, Settings(**options))
 
     @classmethod
-    def from_uri(cls, uri: str, **options: Any) -> GCSStore:
+    def from_uri(cls, uri: str, **options: Unpack[Options]) -> GCSStore:
         """The store of ``gs://bucket/prefix``."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         return cls(bucket, prefix, **options)
@@ -140,12 +107,15 @@ class GCSStore:
             # No generation: Google would refuse the request, or take 0 for "create only".
             raise conflict(uri, if_absent=if_absent)
         sealed = body.seal(header)
+        settings = self._bucket.client.settings
         target = Target(
             bucket=self.bucket,
             name=full,
-            attributes=sealed.to_attributes(),
+            attributes={**settings.metadata, **sealed.to_attributes()},
             generation="0" if if_absent else if_match,
             boundary=sealed.write_id or "",
+            kms_key_name=settings.kms_key_name,
+            storage_class=settings.storage_class,
         )
 
         def send(request: Request) -> Answer:

@@ -41,6 +41,8 @@ class Target:
         attributes: The user metadata.
         generation: Write only over this generation (0: only if there is none); ``None``: always.
         boundary: What separates the parts of a request; must not occur in the bytes.
+        kms_key_name: The key that encrypts it; ``None``: the bucket's.
+        storage_class: ``None``: the bucket's.
     """
 
     bucket: str
@@ -48,6 +50,8 @@ class Target:
     attributes: dict[str, str]
     generation: str | None
     boundary: str
+    kms_key_name: str | None = None
+    storage_class: str | None = None
 
     @property
     def path(self) -> str:
@@ -59,11 +63,16 @@ class Target:
         known = {"uploadType": kind, "name": self.name}
         if self.generation is not None:
             known["ifGenerationMatch"] = self.generation
+        if self.kms_key_name is not None:
+            # In the query: the description has it only in answers.
+            known["kmsKeyName"] = self.kms_key_name
         return known
 
     def resource(self, **more: str) -> bytes:
         """The object's JSON description."""
         known = {"name": self.name, "contentType": _MEDIA_TYPE, "metadata": self.attributes}
+        if self.storage_class is not None:
+            known["storageClass"] = self.storage_class
         return json.dumps(known | more).encode()
 
 

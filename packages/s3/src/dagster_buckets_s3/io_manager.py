@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from dagster_buckets import BucketIOManager
+from dagster_buckets import BucketIOManager, secret_field
 from pydantic import Field
 
 from dagster_buckets_s3.store import S3Store
@@ -50,11 +50,11 @@ class S3IOManager(BucketIOManager):
     aws_access_key_id: Optional[str] = Field(  # noqa: UP045
         default=None, repr=False, description="Instead of boto3's credential chain."
     )
-    aws_secret_access_key: Optional[str] = Field(  # noqa: UP045
-        default=None, repr=False, description="The secret of the access key; give an EnvVar."
+    aws_secret_access_key: Optional[str] = secret_field(  # noqa: UP045
+        "The secret of the access key; give an EnvVar."
     )
-    aws_session_token: Optional[str] = Field(  # noqa: UP045
-        default=None, repr=False, description="For temporary credentials; give an EnvVar."
+    aws_session_token: Optional[str] = secret_field(  # noqa: UP045
+        "For temporary credentials; give an EnvVar."
     )
 
     def make_store(self) -> S3Store:
