@@ -46,7 +46,7 @@ def google(request: Request) -> Answer:
     span = request.headers.get("content-range", "")
     if span.endswith("/*"):
         return 308, {"range": f"bytes=0-{span.removeprefix('bytes ').split('-')[1][:-2]}"}, b""
-    stored = {"name": "x", "size": "1", "generation": "7", "updated": "2026-01-01T00:00:00Z"}
+    stored = {"name": "p/x", "size": "1", "generation": "7", "updated": "2026-01-01T00:00:00Z"}
     if request.method == "POST":
         size = int(span.rpartition("/")[2]) if span else len(parts(request)[1])
         stored["size"] = str(size)

@@ -34,7 +34,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.objects import Body, Header, Payload
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_gcs.store import GCSStore
-from dagster_buckets_gcs.upload import checksum, encoded
+from dagster_buckets_gcs.upload import PART, checksum, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -299,6 +299,33 @@ def test_a_lost_answer_is_no_conflict(raw: RawGCS, wanted: str) -> None:
     assert raw.read("base/prefix/x") == b"new"
 
 
+@pytest.mark.parametrize("kind", ["held", "large", "stream"])
+def test_what_google_finds_damaged_is_sent_again(raw: RawGCS, kind: str) -> None:
+    said = 'Provided CRC32C "AAAAAA==" doesn\'t match calculated CRC32C "zOMB/Q==".'
+    refused = json.dumps({"error": {"code": 400, "message": said}}).encode()
+    failing = [True]
+
+    def once(handler: BaseHTTPRequestHandler, body: bytes) -> Any:
+        whole = "uploadType=multipart" in handler.path
+        last = handler.headers.get("Content-Range", "*").rpartition("/")[2].isdigit()
+        if failing and (whole or last):
+            failing.pop()
+            return 400, {}, refused
+        return forward(raw.endpoint, handler, body)
+
+    raw.write("base/prefix/x", b"old")
+    with serving(once) as seen, opened(raw.bucket, seen.endpoint) as store:
+        if kind == "stream":
+            with pytest.raises(IntegrityError, match="arrived damaged"):
+                store.put("x", Body(iter([bytes(PART), b"new"])))
+            assert bytes(store.get("x").data) == b"old"
+        else:
+            data = b"new" if kind == "held" else bytes(PART + 3)
+            store.put("x", Body.of(data))
+            assert bytes(store.get("x").data) == data
+        assert not failing
+
+
 def test_transient_faults_are_repeated(raw: RawGCS) -> None:
     count = iter(range(1000))
 
@@ -321,8 +348,7 @@ def test_transient_faults_are_repeated(raw: RawGCS) -> None:
 
 
 def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
-    with opened(raw.bucket, raw.endpoint) as direct:
-        direct.put("x", Body(iter([b"streamed, so without a digest"])))
+    raw.write("base/prefix/x", b"of another tool, so without a digest")
     damages = [1]
 
     def respond(handler: BaseHTTPRequestHandler, body: bytes) -> Any:
@@ -332,14 +358,14 @@ def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
         return status, headers, content
 
     with serving(respond) as seen, opened(raw.bucket, seen.endpoint) as store:
-        assert bytes(store.get("x").data) == b"streamed, so without a digest"
+        assert bytes(store.get("x").data) == b"of another tool, so without a digest"
         assert len(seen.lines) == 2
         damages.extend([1, 1])
         with pytest.raises(IntegrityError, match="gs://"):
             store.get("x")
         assert len(seen.lines) == 4
         damages.append(1)
-        assert bytes(store.peek("x", 100).data) == b"streamed, so without a digest"
+        assert bytes(store.peek("x", 100).data) == b"of another tool, so without a digest"
         assert len(seen.lines) == 6
         damages.extend([1, 1, 1])
         with pytest.raises(IntegrityError, match="CRC-32C"):

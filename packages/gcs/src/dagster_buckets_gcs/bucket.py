@@ -113,6 +113,13 @@ class Bucket:
         if gone and self._is_missing(*gone):
             raise bucket_missing(self.name, gone[1])
 
+    def delete_generation(self, full: str, generation: str, uri: str) -> None:
+        """Delete one version of an object; a missing one is fine."""
+        params = {"generation": generation}
+        answer = self.send(Request("DELETE", self._object(full), params), uri)
+        if not answer.ok and answer.status != MISSING:
+            raise refusal(answer, uri)
+
     def error(self, answer: Answer, uri: str) -> BucketsError:
         """The error that an answer about an object stands for."""
         if answer.status != MISSING:

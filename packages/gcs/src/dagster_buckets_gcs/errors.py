@@ -55,8 +55,10 @@ _RENEW = (
 )
 _WAIT = "check the network, endpoint_url and Google's status page, then run it again"
 
+_BAD_REQUEST = 400
+
 _STATUSES = {
-    400: _Row(StoreError, "Google refused the request", "see what it says above"),
+    _BAD_REQUEST: _Row(StoreError, "Google refused the request", "see what it says above"),
     401: _Row(AccessDeniedError, "Google does not accept the credentials", _RENEW),
     403: _Row(
         AccessDeniedError,
@@ -122,6 +124,12 @@ def translated(uri: str) -> Iterator[None]:
                 msg = f"{row.message} ({type(exc).__name__}), for {uri}"
                 raise row.error(msg, uri=uri, hint=row.hint) from exc
         raise
+
+
+def is_damage(answer: Answer) -> bool:
+    """Whether Google refused an upload because its bytes do not fit their checksum."""
+    said = _message(answer.body)
+    return answer.status == _BAD_REQUEST and "match" in said and ("CRC32C" in said or "MD5" in said)
 
 
 def refusal(answer: Answer, uri: str) -> BucketsError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,33 +11,21 @@ from dagster_buckets.errors import (
     ConfigurationError,
     IntegrityError,
     InvalidKeyError,
-    ObjectNotFoundError,
 )
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_gcs.bucket import MISSING, Bucket
-from dagster_buckets_gcs.client import Answer, Request
-from dagster_buckets_gcs.describe import header_in, info_of_download, info_of_resource, stored_crc
-from dagster_buckets_gcs.errors import (
-    bucket_missing,
-    conflict,
-    refusal,
-)
+from dagster_buckets_gcs.client import Answer
+from dagster_buckets_gcs.describe import info_of_download, info_of_resource, stored_crc
+from dagster_buckets_gcs.errors import conflict, refusal
 from dagster_buckets_gcs.reader import open_ranges
 from dagster_buckets_gcs.settings import Options, Settings
-from dagster_buckets_gcs.upload import (
-    Target,
-    checksum,
-    cut,
-    encoded,
-    upload_at_once,
-    upload_in_session,
-)
+from dagster_buckets_gcs.upload import PART, Target, checksum, encoded
+from dagster_buckets_gcs.writer import Write
 
 __all__ = ["GCSStore"]
 
-_PRECONDITION_FAILED = 412
 _NO_SUCH_RANGE = 416
 _CUT = "the server cuts its answers"
 _LISTED = "items(name,size,generation,updated),nextPageToken"
@@ -106,6 +93,7 @@ class GCSStore:
         if if_match is not None and (if_absent or not if_match.isdigit() or int(if_match) == 0):
             # No generation: Google would refuse the request, or take 0 for "create only".
             raise conflict(uri, if_absent=if_absent)
+        body = body.settled(PART)
         sealed = body.seal(header)
         settings = self._bucket.client.settings
         target = Target(
@@ -118,25 +106,8 @@ class GCSStore:
             storage_class=settings.storage_class,
         )
 
-        def send(request: Request) -> Answer:
-            return self._bucket.send(request, uri)
-
-        parts = cut(body)
-        start = list(itertools.islice(parts, 2))
-        if len(start) > 1:
-            answer, size, crc = upload_in_session(send, target, itertools.chain(start, parts), uri)
-        else:
-            part = start[0] if start else ()
-            answer = upload_at_once(send, target, part)
-            size, crc = sum(memoryview(b).nbytes for b in part), checksum(part)
-        if answer.ok:
-            resource = answer.json()
-        else:
-            resource = self._landed(answer, key, sealed, if_absent=if_absent)
-        if (int(resource["size"]), resource.get("crc32c", encoded(crc))) != (size, encoded(crc)):
-            msg = f"{uri} was stored with other bytes than were sent"
-            raise IntegrityError(msg, uri=uri, hint="the stored object is damaged: write it again")
-        return info_of_resource(key, uri, resource)
+        write = Write(self._bucket, target, uri, sealed.write_id or "")
+        return info_of_resource(key, uri, write.send(body))
 
     def get(self, key: str) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
@@ -239,25 +210,6 @@ class GCSStore:
             # An emulator that may keep the metadata out of downloads: one more request.
             info = replace(info, header=self.head(key).header)
         return Payload(answer.body, info)
-
-    def _landed(
-        self, answer: Answer, key: str, sealed: Header, *, if_absent: bool
-    ) -> dict[str, Any]:
-        """What a refused upload stored nevertheless: an earlier try whose answer got lost."""
-        uri = self.uri(key)
-        lost = answer.status in {MISSING, 410} and answer.attempts > 1
-        if answer.status == MISSING and not lost:
-            raise bucket_missing(self.bucket, uri)
-        if answer.status != _PRECONDITION_FAILED and not lost:
-            raise refusal(answer, uri)
-        try:
-            resource = self._resource(key)
-        except ObjectNotFoundError:
-            resource = {}
-        found = header_in(resource)
-        if found is None or found.write_id != sealed.write_id:
-            raise refusal(answer, uri) if lost else conflict(uri, if_absent=if_absent)
-        return resource
 
 
 def _verified(payload: Payload, answer: Answer) -> Payload:
