@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import random
 import stat
 import subprocess
 import sys
@@ -16,11 +17,12 @@ import pytest
 from dagster_buckets.errors import (
     AccessDeniedError,
     ConfigurationError,
+    IntegrityError,
     InvalidKeyError,
     ObjectNotFoundError,
     StoreError,
 )
-from dagster_buckets.objects import Body, Header
+from dagster_buckets.objects import Body, Header, digest_of
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_local.store import LocalStore
 
@@ -268,6 +270,26 @@ def test_edited_file_loads(store: LocalStore, root: Path) -> None:
     payload = store.get("x")
     assert bytes(payload.data) == b"edited by hand"
     assert payload.info.header is None
+
+
+@pytest.mark.parametrize("streamed", ["held", "stream"])
+def test_bytes_that_rot_on_the_disk_are_found(store: LocalStore, root: Path, streamed: str) -> None:
+    data = random.Random(1).randbytes(1_000_000)  # noqa: S311 - repeatable, not secret
+    body = Body.of(data) if streamed == "held" else Body(iter([data[:400_000], data[400_000:]]))
+    info = store.put("a/x", body)
+    assert info.header
+    assert (info.header.size, info.header.digest) == (len(data), digest_of([data]))
+    assert bytes(store.get("a/x").data) == data
+    path = root / "base/prefix/a/x"
+    rotten = bytearray(data)
+    rotten[600_000] ^= 1
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(rotten)
+    # Unlike an edit, it leaves the times alone.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(IntegrityError):
+        store.get("a/x")
 
 
 def test_special_files_are_no_objects(store: LocalStore, root: Path) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "Buffer",
     "Column",
     "Description",
+    "Digest",
     "Header",
     "ObjectInfo",
     "Payload",
@@ -31,16 +32,37 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 _ATTRIBUTE_PREFIX = "dagster-buckets-"
 
 
-def digest_of(buffers: Iterable[Buffer]) -> str:
-    """The digest that is stored beside an object, ``xxh3-128:<32 hex digits>``.
+class Digest:
+    """The digest that is stored beside an object, ``xxh3-128:<32 hex digits>``, piece by piece.
 
     Finds accidents, not attacks. Chosen for its cost, 0.04 CPU-seconds per GiB
     (CRC-32C 0.08, SHA-256 0.54).
+
+    Attributes:
+        size: The bytes so far.
     """
-    state = xxhash.xxh3_128()
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._state = xxhash.xxh3_128()
+
+    def update(self, buffer: Buffer) -> None:
+        """Take more bytes."""
+        self.size += memoryview(buffer).nbytes
+        self._state.update(buffer)
+
+    @property
+    def text(self) -> str:
+        """Of all bytes so far."""
+        return f"xxh3-128:{self._state.hexdigest()}"
+
+
+def digest_of(buffers: Iterable[Buffer]) -> str:
+    """The :class:`Digest` of these bytes."""
+    digest = Digest()
     for buffer in buffers:
-        state.update(buffer)
-    return f"xxh3-128:{state.hexdigest()}"
+        digest.update(buffer)
+    return digest.text
 
 
 @dataclass(frozen=True, slots=True)

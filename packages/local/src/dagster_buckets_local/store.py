@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from dagster_buckets.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Buffer, Digest, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_local.errors import missing, translated
@@ -92,10 +93,15 @@ class LocalStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         *folders, name = self._names(key)
         uri = self.uri(key)
-        sealed = body.seal(header)
+        sealed, digest = body.seal(header), Digest()
         with writing.temporary(self.root, folders, uri) as draft:
             for buffer in body:
                 draft.write(buffer)
+                if sealed.digest is None:
+                    digest.update(buffer)
+            if sealed.digest is None:
+                # The header of a file is written last, so that of a stream has its digest, too.
+                sealed = replace(sealed, size=digest.size, digest=digest.text)
             draft.seal(sealed)
             conditional = if_absent or if_match is not None
             with translated(uri), locked(draft.folder, required=conditional):

@@ -11,10 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import xxhash
-
 from dagster_buckets.errors import IntegrityError
-from dagster_buckets.objects import Header, ObjectInfo, Payload
+from dagster_buckets.objects import Digest, Header, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 
 __all__ = ["VerifiedReader", "download", "open_verified", "save"]
@@ -71,7 +69,7 @@ class VerifiedReader(io.RawIOBase):
         header = info.header or Header()
         known = header.digest is not None and header.digest.startswith("xxh3-128:")
         self._digest = header.digest if known else None
-        self._state: xxhash.xxh3_128 | None = xxhash.xxh3_128() if known else None
+        self._state: Digest | None = Digest() if known else None
 
     def readable(self) -> bool:
         """Always."""
@@ -119,7 +117,7 @@ class VerifiedReader(io.RawIOBase):
         super().close()
 
     def _check(self) -> None:
-        found = f"xxh3-128:{self._state.hexdigest()}" if self._state else None
+        found = self._state.text if self._state else None
         self._state = None
         if found != self._digest:
             msg = f"{self._info.uri} has the digest {found}, but {self._digest} was written"
