@@ -65,7 +65,7 @@ def bucket(client: Any) -> str:
 
 
 @pytest.fixture
-def store(seaweed_endpoint: str, bucket: str) -> Iterator[S3Store]:
+def store(seaweed_endpoint: str, bucket: str, wire: str) -> Iterator[S3Store]:
     store = S3Store(bucket, "base/prefix", endpoint_url=seaweed_endpoint, **CREDENTIALS)
     yield store
     store.close()
@@ -99,6 +99,12 @@ class TestS3StoreOnSeaweedFS(StoreConformance):
         self, store: ObjectStore, raw: RawObjects, key: str
     ) -> None:
         super().test_unusual_keys_are_kept_as_they_are(store, raw, key)
+
+
+@pytest.mark.parametrize("wire", ["boto3"], indirect=True)
+@pytest.mark.usefixtures("wire")
+class TestS3StoreWithoutObstoreOnSeaweedFS(TestS3StoreOnSeaweedFS):
+    pass
 
 
 # -- what SeaweedFS does in its own way ------------------------------------------------------------
@@ -212,6 +218,35 @@ def test_missing_bucket(seaweed_endpoint: str) -> None:
     for call in CALLS:
         with pytest.raises(BucketNotFoundError):
             call(store)
+    store.close()
+
+
+# -- settings that are headers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("if_absent", [False, True], ids=["put", "create"])
+@pytest.mark.parametrize("algorithm", ["CRC64NVME", "SHA256", None])
+@pytest.mark.parametrize("size", [MIB, 20 * MIB], ids=["whole", "parts"])
+@pytest.mark.usefixtures("wire")
+def test_all_headers_are_signed(  # noqa: PLR0913 - each is a dimension of the test
+    seaweed_endpoint: str, bucket: str, raw: RawS3, size: int, algorithm: Any, *, if_absent: bool
+) -> None:  # fmt: skip
+    data = secrets.token_bytes(size)
+    store = S3Store(
+        bucket, endpoint_url=seaweed_endpoint, storage_class="STANDARD_IA", tags={"a": "b + c"},
+        metadata={"owner": "team a"}, request_payer=True, checksum_algorithm=algorithm, **CREDENTIALS,
+    )  # fmt: skip
+    written = store.put("x", Body.of(data), if_absent=if_absent)
+    assert digest_of([store.get("x").data]) == digest_of([data])
+    assert store.head("x").header == written.header
+    assert [info.key for info in store.scan()] == ["x"]
+    found = raw.client.head_object(Bucket=bucket, Key="x")
+    assert found["Metadata"]["owner"] == "team a"
+    assert raw.client.get_object_tagging(Bucket=bucket, Key="x")["TagSet"] == [
+        {"Key": "a", "Value": "b + c"}
+    ]
+    store.delete(["x"])
+    assert raw.keys() == []
     store.close()
 
 
@@ -330,7 +365,7 @@ def _relayed(endpoint: str, network: Network) -> Iterator[None]:
 
 
 @pytest.fixture
-def relayed(network: Network, bucket: str) -> Iterator[S3Store]:
+def relayed(network: Network, bucket: str, wire: str) -> Iterator[S3Store]:
     store = S3Store(
         bucket, "base/prefix", endpoint_url=network.endpoint, max_attempts=2, **CREDENTIALS
     )

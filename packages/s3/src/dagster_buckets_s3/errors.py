@@ -121,6 +121,16 @@ TABLE: dict[str, tuple[type[BucketsError], str, str]] = {
     ),
     "ConfigParseError": (ConfigurationError, "~/.aws/config cannot be read", "repair the file"),
     "NoRegionError": (ConfigurationError, "no region is known", _REGION),
+    "InvalidTag": (
+        ConfigurationError,
+        "S3 refuses a tag",
+        "check tags",
+    ),
+    "InvalidStorageClass": (
+        ConfigurationError,
+        "there is no such storage class here",
+        "check storage_class",
+    ),
     "400": (ConfigurationError, "the server does not understand the request", "check the endpoint"),
     "405": (ConfigurationError, "the server does not offer this", "is endpoint_url an S3 server?"),
     "NotImplemented": (

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Self, cast
 
-from dagster_buckets import BucketIOManager, secret_field
-from pydantic import Field
+import dagster as dg
+from dagster_buckets import BucketIOManager, ConfigurationError, secret_field
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
+from dagster_buckets_s3.settings import Options, Settings
 from dagster_buckets_s3.store import S3Store
 
 __all__ = ["S3IOManager"]
+
+_DEFAULTS = Settings("bucket")
+# Not what may come from the environment in part only: credentials and what goes with them.
+_CHECKED_EARLY = {"bucket", *Options.__annotations__} - {
+    "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "profile_name", "verify",
+}  # fmt: skip
 
 
 class S3IOManager(BucketIOManager):
@@ -30,6 +38,25 @@ class S3IOManager(BucketIOManager):
         aws_access_key_id: With the secret key, instead of boto3's chain.
         aws_secret_access_key: The secret of the access key.
         aws_session_token: For temporary credentials.
+        verify: Check TLS certificates.
+        ca_bundle: The file of another certificate authority.
+        max_attempts: Tries of one request, the first included.
+        connect_timeout: Seconds.
+        read_timeout: Seconds without a byte of an answer.
+        deadline: Seconds for one request with its body, after which it is not tried again either.
+        checksum_algorithm: By which S3 checks uploads: ``CRC64NVME``, ``SHA256``, or ``None`` for
+            servers that refuse both.
+        server_side_encryption: ``AES256``, ``aws:kms`` or ``aws:kms:dsse``; the bucket's default.
+        sse_kms_key_id: The KMS key; AWS' own by default.
+        bucket_key_enabled: With ``aws:kms``: ask KMS once for many objects.
+        storage_class: Of new objects, as ``STANDARD_IA``.
+        tags: Of new objects, up to ten.
+        metadata: User metadata of new objects: lower-case names, ASCII.
+        request_payer: Whether whoever asks pays.
+        expected_bucket_owner: The 12 digits of the account to which the bucket must belong.
+
+    Raises:
+        ConfigurationError: The settings cannot work together, or one of them cannot at all.
 
     Example:
         >>> import dagster as dg
@@ -57,15 +84,74 @@ class S3IOManager(BucketIOManager):
         "For temporary credentials; give an EnvVar."
     )
 
+    verify: bool = Field(default=True, description="Check TLS certificates.")
+    ca_bundle: Optional[str] = Field(  # noqa: UP045
+        default=None, description="The file of another certificate authority."
+    )
+    max_attempts: int = Field(
+        default=_DEFAULTS.max_attempts,
+        ge=1,
+        description="Tries of one request, the first included.",
+    )
+    connect_timeout: float = Field(
+        default=_DEFAULTS.connect_timeout, gt=0, description="For a connection, in seconds."
+    )
+    read_timeout: float = Field(
+        default=_DEFAULTS.read_timeout, gt=0, description="Without a byte of an answer, in seconds."
+    )
+    deadline: float = Field(
+        default=_DEFAULTS.deadline, gt=0, description="For one request with its body, in seconds."
+    )
+    checksum_algorithm: Optional[str] = Field(  # noqa: UP045
+        default=_DEFAULTS.checksum_algorithm,
+        description="By which S3 checks uploads: CRC64NVME, SHA256 or none.",
+    )
+    server_side_encryption: Optional[str] = Field(  # noqa: UP045
+        default=None, description="Of new objects: AES256, aws:kms or aws:kms:dsse."
+    )
+    sse_kms_key_id: Optional[str] = Field(  # noqa: UP045
+        default=None, description="The KMS key of new objects; AWS' own by default."
+    )
+    bucket_key_enabled: Optional[bool] = Field(  # noqa: UP045
+        default=None, description="Ask KMS once for many objects (with aws:kms)."
+    )
+    storage_class: Optional[str] = Field(  # noqa: UP045
+        default=None, description="Of new objects, as STANDARD_IA."
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Of new objects, up to ten.")
+    metadata: dict[str, str] = Field(
+        default_factory=dict, description="User metadata of new objects: lower-case names, ASCII."
+    )
+    request_payer: bool = Field(default=False, description="Whether whoever asks pays.")
+    expected_bucket_owner: Optional[str] = Field(  # noqa: UP045
+        default=None, description="The account, 12 digits, to which the bucket must belong."
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_together(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        manager = handler(data)
+        given = data if isinstance(data, dict) else {}
+        if manager.ca_bundle is not None and not manager.verify:
+            msg = "ca_bundle names a certificate authority, but verify=False asks none"
+            raise ConfigurationError(msg, hint="give one of the two")
+        # Of an EnvVar only its name is known now: the store checks it when it is made.
+        known = {
+            name: getattr(manager, name)
+            for name in _CHECKED_EARLY
+            if not _is_later(given.get(name))
+        }
+        Settings(**{"bucket": "bucket", **known})
+        return manager
+
     def make_store(self) -> S3Store:
         """See :meth:`BucketIOManager.make_store <dagster_buckets.BucketIOManager.make_store>`."""
-        return S3Store(
-            self.bucket,
-            self.prefix,
-            endpoint_url=self.endpoint_url,
-            region_name=self.region_name,
-            profile_name=self.profile_name,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            aws_session_token=self.aws_session_token,
-        )
+        options = {name: getattr(self, name) for name in Options.__annotations__}
+        options["verify"] = self.ca_bundle or self.verify
+        return S3Store(self.bucket, self.prefix, **cast("Options", options))
+
+
+def _is_later(value: Any) -> bool:
+    """Whether a value is only known when the run begins, or a part of it is."""
+    parts = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(part, dg.EnvVar) for part in parts)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import IntegrityError, StoreUnavailableError
 from dagster_buckets.stores.base import changed
 
-from dagster_buckets_s3.errors import code_of
+from dagster_buckets_s3.wire import PARALLEL, PART
 
 if TYPE_CHECKING:
-    from obstore import GetResult
-    from obstore.store import S3Store as ObstoreS3Store
+    from dagster_buckets_s3.clients import Clients
 
-    from dagster_buckets_s3.clients import Connections
-
-__all__ = ["PARALLEL", "PART", "ChangedError", "ObjectReader", "Version", "one_part"]
-
-#: Bytes that one request carries. One connection to S3 gives about 90 MB/s.
-PART = 16 * 1024 * 1024
-#: Requests for one object at the same time.
-PARALLEL = 12
-
-
-#: What obstore says of an answer that is not about the range.
-_WHOLE = "Received non-partial response"
+__all__ = ["ChangedError", "ObjectReader", "Version", "same_version"]
 
 
 class ChangedError(StoreUnavailableError):
@@ -36,12 +26,12 @@ class ChangedError(StoreUnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one object, of which ranges can be read.
+    """One version of one object, of which ranges can be read, also in the child of a fork.
 
     Of whatever is there, where the server gives no ETags.
     """
 
-    clients: Connections
+    clients: Clients
     path: str
     uri: str
     etag: str
@@ -72,35 +62,23 @@ class Version:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _fetch(self, target: memoryview, offset: int) -> None:
-        import obstore
-
-        options: Any = {"range": (offset, offset + len(target))}
-        if self.etag:
-            options["if_match"] = self.etag
-        try:
-            with self.clients.translated(self.uri):
-                data = obstore.get(self.clients.reading, self.path, options=options).bytes()
-        except FileExistsError as error:
-            known = changed(self.uri)
-            raise ChangedError(known.message, uri=known.uri, hint=known.hint) from error
-        if len(data) != len(target):
-            msg = f"{self.uri}: {len(data)} bytes came instead of {len(target)} from {offset} on"
+        span = (offset, offset + len(target))
+        with same_version(self.uri), self.clients.calling(self.uri) as connections:
+            data = connections.wire.get(self.path, span, etag=self.etag).data
+        if (count := memoryview(data).nbytes) != len(target):
+            msg = f"{self.uri}: {count} bytes came instead of {len(target)} from {offset} on"
             raise IntegrityError(msg, uri=self.uri, hint="read it again; check the network")
         target[:] = memoryview(data)
 
 
-def one_part(client: ObstoreS3Store, path: str, span: Any) -> GetResult:
-    """A part of an object, and all that is known about it, by one request."""
-    import obstore
-
+@contextmanager
+def same_version(uri: str) -> Iterator[None]:
+    """Raise that another version is in place as :class:`ChangedError`."""
     try:
-        return obstore.get(client, path, options={"range": span})
-    except obstore.exceptions.GenericError as error:
-        # An empty object has neither a first nor a last byte, which is what S3 objects to; moto
-        # answers with all of it.
-        if code_of(error) not in {"InvalidRange", "416"} and _WHOLE not in str(error):
-            raise
-    return obstore.get(client, path)
+        yield
+    except FileExistsError as error:
+        known = changed(uri)
+        raise ChangedError(known.message, uri=known.uri, hint=known.hint) from error
 
 
 class ObjectReader(io.RawIOBase):

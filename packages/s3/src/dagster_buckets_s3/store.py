@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast
+from typing import Any, BinaryIO, Unpack, cast
 
 from dagster_buckets.errors import (
     IntegrityError,
@@ -15,15 +15,14 @@ from dagster_buckets.errors import (
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import check_key, check_prefix
 
-from dagster_buckets_s3.clients import Clients, Options, Settings
+from dagster_buckets_s3.clients import Clients
 from dagster_buckets_s3.errors import code_of, not_s3
-from dagster_buckets_s3.reader import PART, ChangedError, ObjectReader, Version, one_part
+from dagster_buckets_s3.reader import ChangedError, ObjectReader, Version, same_version
 from dagster_buckets_s3.seaweedfs import fault
+from dagster_buckets_s3.settings import Options, Settings
 from dagster_buckets_s3.sweeping import sweep
+from dagster_buckets_s3.wire import PART, Described, Last, Span
 from dagster_buckets_s3.writer import Write, matching
-
-if TYPE_CHECKING:
-    from obstore import Attributes, ObjectMeta
 
 __all__ = ["S3Store"]
 
@@ -42,6 +41,8 @@ class S3Store:
     ``if_match`` compares ETags, which on S3 are equal for equal bytes: a value that changed and
     changed back cannot be told from one that never changed. Streams hold up to 156 GiB.
 
+    In the child of a fork of a process that had loaded obstore, boto3 sends all requests.
+
     SeaweedFS takes some keys and then loses them (:mod:`dagster_buckets_s3.seaweedfs`): those are
     refused there. The first such key costs one request more, on every server.
 
@@ -49,7 +50,7 @@ class S3Store:
         bucket: Its name.
         prefix: Put before every key.
         **options: Endpoint, credentials, retries and time limits; see
-            :class:`~dagster_buckets_s3.clients.Options`.
+            :class:`~dagster_buckets_s3.settings.Options`.
 
     Raises:
         ConfigurationError: The bucket's name or the endpoint cannot be right.
@@ -137,7 +138,7 @@ class S3Store:
 
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        payload = self._part(key, {"suffix": size})
+        payload = self._part(key, Last(size))
         if payload.info.size > size:
             if (count := memoryview(payload.data).nbytes) != size:
                 msg = f"{payload.info.uri}: {count} bytes came instead of the last {size}"
@@ -165,19 +166,17 @@ class S3Store:
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        import obstore
-
         path = self._kept(key)
         with self._clients.calling(self.uri(key)) as clients:
             try:
-                answer = obstore.get(clients.reading, path, options={"head": True})
+                found = clients.wire.head(path)
             except Exception as error:
                 if code_of(error) not in {"400", "401", "403", "404"}:
                     raise
                 # Answers to HEAD have no body, so no code: a missing bucket looks like a
                 # missing object. Those to GET have one.
-                answer = obstore.get(clients.reading, path, options={"range": (0, 1)})
-            return self._info(key, answer.meta, answer.attributes)
+                found = clients.wire.get(path, (0, 1)).described
+            return self._info(key, found)
 
     def exists(self, key: str) -> bool:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
@@ -212,13 +211,11 @@ class S3Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        import obstore
-
         paths = [self._kept(key) for key in keys]
         for start in range(0, len(paths), _DELETED_AT_ONCE):
             batch = paths[start : start + _DELETED_AT_ONCE]
             with self._clients.calling(f"s3://{self.bucket}/{batch[0]}") as clients:
-                obstore.delete(clients.writing, batch)
+                clients.wire.delete(batch)
 
     def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
         """Abort uploads in parts that killed writers left, which are stored and billed unseen.
@@ -269,23 +266,22 @@ class S3Store:
         return Payload(data, info)
 
     def _version(self, info: ObjectInfo) -> Version:
-        return Version(self._clients.get(), self._path(info.key), info.uri, info.etag, info.size)
+        return Version(self._clients, self._path(info.key), info.uri, info.etag, info.size)
 
-    def _part(self, key: str, span: Any) -> Payload:
-        path = self._kept(key)
-        with self._clients.calling(self.uri(key)) as clients:
-            part = one_part(clients.reading, path, span)
-            info = self._info(key, part.meta, part.attributes)
-            return Payload(memoryview(part.bytes()), info)
+    def _part(self, key: str, span: Span) -> Payload:
+        path, uri = self._kept(key), self.uri(key)
+        with same_version(uri), self._clients.calling(uri) as clients:
+            part = clients.wire.get(path, span)
+            return Payload(part.data, self._info(key, part.described))
 
-    def _info(self, key: str, meta: ObjectMeta, attributes: Attributes) -> ObjectInfo:
-        if not meta["e_tag"]:
+    def _info(self, key: str, found: Described) -> ObjectInfo:
+        if not found.etag or found.modified is None:
             raise not_s3(self.uri(key))
         return ObjectInfo(
             key=key,
             uri=self.uri(key),
-            size=meta["size"],
-            etag=meta["e_tag"],
-            modified=meta["last_modified"],
-            header=Header.from_attributes(cast("Mapping[str, str]", attributes)),
+            size=found.size,
+            etag=found.etag,
+            modified=found.modified,
+            header=Header.from_attributes(found.attributes),
         )

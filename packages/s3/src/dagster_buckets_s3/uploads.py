@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dagster_buckets.objects import Body, Buffer
 
-from dagster_buckets_s3.reader import PARALLEL, PART
+from dagster_buckets_s3.wire import PARALLEL, PART
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Feed", "conditional_upload", "part_size"]
+__all__ = ["Feed", "upload_parts"]
 
 #: S3 allows so many parts.
 PARTS = 10_000
+_CHECKSUMS = ("ChecksumCRC32", "ChecksumSHA256")
 
 
 class Feed:
@@ -27,20 +28,26 @@ class Feed:
 
     Args:
         body: The bytes.
-        size: Of one part.
-        exact: Whether all parts but the last must have that size; costs a copy of held buffers.
 
     Attributes:
+        part: The bytes of a part: more than usual only where the parts would be too many.
         failure: What the body's iterator raised.
         size: The bytes handed out so far.
     """
 
-    def __init__(self, body: Body, size: int, *, exact: bool) -> None:
+    def __init__(self, body: Body) -> None:
+        self.part = max(PART, -(-(body.size or 0) // PARTS))
         self.failure: BaseException | None = None
         self.size = 0
+        self._body = body
         held = body.held
-        parts = _cut(body, size) if exact or held is None else _slices(held, size)
-        self._parts: Iterator[Buffer] = parts
+        self._parts: Iterator[Buffer]
+        self._parts = self._cut() if held is None else _slices(held, self.part)
+
+    def exact(self) -> Feed:
+        """The same feed, whose parts have the same size except the last: copies of held buffers."""
+        self._parts = self._cut()
+        return self
 
     def __iter__(self) -> Iterator[Buffer]:
         return self
@@ -56,20 +63,33 @@ class Feed:
         self.size += memoryview(part).nbytes
         return part
 
+    def _cut(self) -> Iterator[bytes]:
+        pending: list[Buffer] = []
+        count = 0
+        held = self._body.held is not None
+        for buffer in self._body:
+            view = memoryview(buffer if held else bytes(buffer)).cast("B")
+            while view:
+                piece = view[: self.part - count]
+                pending.append(piece)
+                count += len(piece)
+                view = view[len(piece) :]
+                if count == self.part:
+                    yield b"".join(pending)
+                    pending, count = [], 0
+        if pending:
+            yield b"".join(pending)
 
-def part_size(size: int | None) -> int:
-    """Bytes per part: larger than usual only where the parts would be too many."""
-    return max(PART, -(-(size or 0) // PARTS))
 
-
-def conditional_upload(
+def upload_parts(  # noqa: PLR0913, PLR0917 - what boto3 wants to know
     client: S3Client,
     place: Mapping[str, str],
     feed: Feed,
     metadata: Mapping[str, str],
     condition: Mapping[str, str],
+    sent: Callable[[Buffer], BinaryIO],
 ) -> str:
-    """Upload in parts and complete only under a condition, which obstore cannot do.
+    """Upload in parts by boto3, and complete only under the condition.
 
     Nothing is left behind if it fails: the upload is aborted.
 
@@ -78,7 +98,8 @@ def conditional_upload(
         place: Bucket and key, as boto3 names them.
         feed: The parts.
         metadata: The header's attributes.
-        condition: ``IfNoneMatch`` or ``IfMatch``.
+        condition: ``IfNoneMatch``, ``IfMatch`` or nothing.
+        sent: A part as boto3 is to send it.
 
     Returns:
         The ETag, quoted.
@@ -89,14 +110,14 @@ def conditional_upload(
     target["UploadId"] = upload
 
     def send(number: int, part: Buffer) -> dict[str, Any]:
-        # botocore takes no memoryview.
-        body = part if isinstance(part, bytes) else bytes(part)
-        answer = client.upload_part(**target, PartNumber=number, Body=body)
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+        answer: Any = client.upload_part(**target, PartNumber=number, Body=sent(part))
+        # S3 wants to hear the checksum of each part again.
+        again = {name: answer[name] for name in _CHECKSUMS if name in answer}
+        return {"PartNumber": number, "ETag": answer["ETag"], **again}
 
     pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="s3-part")
     try:
-        done = sorted(_sent(pool, send, feed), key=lambda part: part["PartNumber"])
+        done = sorted(_uploaded(pool, send, feed.exact()), key=lambda part: part["PartNumber"])
         completion |= {**target, "MultipartUpload": {"Parts": done}}
         answer: Mapping[str, Any] = client.complete_multipart_upload(**completion)
         return str(answer["ETag"])
@@ -111,7 +132,7 @@ def conditional_upload(
         pool.shutdown(wait=False)
 
 
-def _sent(pool: ThreadPoolExecutor, send: Any, feed: Feed) -> Iterator[dict[str, Any]]:
+def _uploaded(pool: ThreadPoolExecutor, send: Any, feed: Feed) -> Iterator[dict[str, Any]]:
     pending: set[Future[dict[str, Any]]] = set()
     for number, part in enumerate(feed, start=1):
         pending.add(pool.submit(send, number, part))
@@ -128,20 +149,3 @@ def _slices(buffers: Iterable[Buffer], size: int) -> Iterator[Buffer]:
         view = memoryview(buffer).cast("B")
         for start in range(0, len(view), size):
             yield view[start : start + size]
-
-
-def _cut(buffers: Iterable[Buffer], size: int) -> Iterator[bytes]:
-    pending: list[Buffer] = []
-    count = 0
-    for buffer in buffers:
-        view = memoryview(buffer if isinstance(buffer, bytes) else bytes(buffer))
-        while view:
-            piece = view[: size - count]
-            pending.append(piece)
-            count += len(piece)
-            view = view[len(piece) :]
-            if count == size:
-                yield b"".join(pending)
-                pending, count = [], 0
-    if pending:
-        yield b"".join(pending)

@@ -6,18 +6,15 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from dagster_buckets.errors import ObjectExistsError, ObjectNotFoundError
+from dagster_buckets.errors import ConfigurationError, ObjectExistsError, ObjectNotFoundError
 from dagster_buckets.objects import Body, Header, ObjectInfo
 
-from dagster_buckets_s3.clients import Connections, Settings
+from dagster_buckets_s3.clients import Connections
 from dagster_buckets_s3.errors import CONFLICTS, REPLAYED, cause_of, code_of
-from dagster_buckets_s3.reader import PARALLEL, PART
-from dagster_buckets_s3.uploads import Feed, conditional_upload, part_size
-
-if TYPE_CHECKING:
-    from obstore import Attributes, PutMode
+from dagster_buckets_s3.settings import METADATA_LIMIT, Settings, metadata_size
+from dagster_buckets_s3.uploads import Feed
+from dagster_buckets_s3.wire import PART
 
 __all__ = ["Write", "matching"]
 
@@ -49,77 +46,59 @@ class Write:
     condition: Mapping[str, str]
     find: Callable[[], ObjectInfo]
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The header, and what the settings say beside it."""
+        return {**self.settings.metadata, **self.header.to_attributes()}
+
     def send(self, body: Body) -> tuple[str, int]:
-        """Write the body; return its ETag and size."""
+        """Write the body; return its ETag and size.
+
+        Raises:
+            ConfigurationError: The metadata of the settings leaves too little room for the header.
+        """
+        if (size := metadata_size(self.metadata)) > METADATA_LIMIT:
+            msg = f"{self.uri} would have {size} bytes of metadata, {METADATA_LIMIT} is S3's limit"
+            raise ConfigurationError(msg, uri=self.uri, hint="give the store less metadata")
         if body.size is not None and body.size <= PART:
             with self.clients.translated(self.uri):
                 return self._whole(body)
         return self._parts(body)
 
     def _whole(self, body: Body) -> tuple[str, int]:
-        import obstore
-
         data = memoryview(body.joined()).cast("B")
-        mode: PutMode = "overwrite"
-        if self.condition:
-            match = self.condition.get("IfMatch")
-            mode = "create" if match is None else {"e_tag": match}
-        attributes: Attributes = {**self.header.to_attributes()}
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = obstore.put(
-                    self.clients.writing,
-                    self.path,
-                    data,
-                    attributes=attributes,
-                    mode=mode,
-                    use_multipart=False,
-                )
+                etag = self.clients.wire.put(self.path, data, self.metadata, self.condition)
             except Exception as error:
                 if found := self._own(error):
                     return found.etag, found.size
-                again = REPLAYED | {"unreachable"} if self.condition else REPLAYED
+                again = REPLAYED
+                if self.condition and not self.clients.wire.resends:
+                    again = REPLAYED | {"unreachable"}
                 if code_of(error) not in again or attempt >= self.settings.max_attempts:
                     raise
                 time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter
             else:
-                return answer["e_tag"] or "", data.nbytes
+                return etag, data.nbytes
 
     def _parts(self, body: Body) -> tuple[str, int]:
         if self.condition:
             self._check()
-        size = part_size(body.size)
-        feed = Feed(body, size, exact=bool(self.condition))
+        feed = Feed(body)
         with self.clients.translated(self.uri):
-            etag = self._uploaded(feed, size)
+            etag = self._uploaded(feed)
         if feed.failure is not None:
             # Here, where nothing wraps it: it is the caller's own.
             raise feed.failure
         return etag, feed.size
 
-    def _uploaded(self, feed: Feed, size: int) -> str:
+    def _uploaded(self, feed: Feed) -> str:
         """The ETag; ``""`` where the feed failed, whatever the clients made of that."""
-        import obstore
-
-        attributes: Attributes = {**self.header.to_attributes()}
         try:
-            if self.condition:
-                place = {"Bucket": self.clients.bucket, "Key": self.path}
-                metadata = self.header.to_attributes()
-                return conditional_upload(
-                    self.clients.control, place, feed, metadata, self.condition
-                )
-            answer = obstore.put(
-                self.clients.writing,
-                self.path,
-                feed,
-                attributes=attributes,
-                use_multipart=True,
-                chunk_size=size,
-                max_concurrency=PARALLEL,
-            )
+            return self.clients.wire.put_parts(self.path, feed, self.metadata, self.condition)
         except Exception as error:
             if feed.failure is not None:
                 return ""
@@ -127,7 +106,6 @@ class Write:
             if found is None:
                 raise
             return found.etag
-        return answer["e_tag"] or ""
 
     def _own(self, error: Exception) -> ObjectInfo | None:
         """Our own object, if it was written although the answer says otherwise.

@@ -1,0 +1,114 @@
+"""The wire: the requests that move an object's bytes, whoever sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+from dagster_buckets.objects import Buffer
+
+if TYPE_CHECKING:
+    from dagster_buckets_s3.uploads import Feed
+
+__all__ = ["PARALLEL", "PART", "Described", "Fetched", "Last", "Span", "Wire"]
+
+#: Bytes that one request carries. One connection to S3 gives about 90 MB/s.
+PART = 16 * 1024 * 1024
+#: Requests for one object at the same time.
+PARALLEL = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """So many bytes, counted from the end of an object."""
+
+    size: int
+
+
+#: A part of an object: from the first number up to the second, without it, or its end.
+Span: TypeAlias = tuple[int, int] | Last
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an answer says of the whole object.
+
+    Attributes:
+        size: Bytes.
+        etag: Quoted; empty if the server gave none, as none that speaks S3 does.
+        modified: When it was written; ``None`` as above.
+        attributes: Its user metadata, among headers of HTTP.
+    """
+
+    size: int
+    etag: str
+    modified: datetime | None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The bytes of one answer, and what it says of the object that they come from."""
+
+    data: Buffer
+    described: Described
+
+
+class Wire(Protocol):
+    """Requests for objects of one bucket, each tried again after transient failures.
+
+    Paths are whole keys. Safe to use from many threads. Errors are those of the library that
+    sends; :func:`~dagster_buckets_s3.errors.code_of` understands them. Conditions are
+    ``{"IfNoneMatch": "*"}``, ``{"IfMatch": etag}`` or nothing.
+
+    Attributes:
+        resends: Whether writes under a condition are tried again after a broken connection, too.
+    """
+
+    resends: ClassVar[bool]
+
+    def put(
+        self,
+        path: str,
+        data: memoryview,
+        metadata: Mapping[str, str],
+        condition: Mapping[str, str],
+    ) -> str:
+        """Write an object by one request; the server checks the bytes. Returns the ETag."""
+        ...
+
+    def put_parts(
+        self,
+        path: str,
+        feed: Feed,
+        metadata: Mapping[str, str],
+        condition: Mapping[str, str],
+    ) -> str:
+        """Write an object in parts, in bounded memory; the server checks the bytes of each.
+
+        Whatever is raised, here or by the feed, no object is written and no upload is left.
+
+        Returns:
+            The ETag.
+        """
+        ...
+
+    def get(self, path: str, span: Span, *, etag: str = "") -> Fetched:
+        """Read a part by one request, less where the object has less; all of it if it is empty.
+
+        Args:
+            path: The whole key.
+            span: Which part.
+            etag: Of the only version that will do, if not any.
+        """
+        ...
+
+    def head(self, path: str) -> Described:
+        """Describe an object without its bytes."""
+        ...
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete up to 1,000 objects by one request; those that do not exist are no error."""
+        ...
