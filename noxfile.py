@@ -45,7 +45,7 @@ LONG_AND_ALIKE = (
 # Dagster and the servers take memory: more than four workers gain little.
 WORKERS = str(min(os.cpu_count() or 1, 4))
 
-nox.options.sessions = ["lint", "types", "imports", "unit", "conformance", "integration"]
+nox.options.sessions = ["lint", "types", "imports", "unit", "conformance", "integration", "faults"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = True
 
@@ -100,8 +100,20 @@ def keys(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def integration(session: nox.Session) -> None:
-    """Real Dagster runs against servers that the tests start and stop, and what runs show."""
-    pytest(session, "tests/integration", "tests/faults/test_secrets.py")
+    """Real Dagster runs against servers that the tests start and stop."""
+    pytest(session, "tests/integration")
+
+
+@nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """What is broken on purpose, a quarter of it: networks, disks, writers, names, secrets."""
+    pytest(session, "tests/faults", "--rounds=0.25")
+
+
+@nox.session(venv_backend="none")
+def chaos(session: nox.Session) -> None:
+    """All of it, or so many times as much: `-- --rounds 10 --seed 7` (minutes; nightly)."""
+    pytest(session, "tests/faults")
 
 
 @nox.session(venv_backend="none")

@@ -36,7 +36,7 @@ _SOME = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rounds", type=int, default=1, help="How many times the usual size.")
+    parser.addoption("--rounds", type=float, default=1.0, help="How many times the usual size.")
     parser.addoption("--seed", type=int, default=None, help="Repeats what an earlier run did.")
 
 
@@ -59,9 +59,10 @@ def _alone(no_settings_of_this_machine: None) -> None:
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> int:
-    """How many times the usual size a test shall have."""
-    return int(request.config.getoption("--rounds"))
+def scaled(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How often something is done, from how often it is by default."""
+    rounds: float = request.config.getoption("--rounds")
+    return lambda usual: max(1, round(usual * rounds))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Writers:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("server", BACKENDS)
 def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
-    server: str, make_site: Callable[[str], Site], rng: random.Random, rounds: int
+    server: str, make_site: Callable[[str], Site], rng: random.Random, scaled: Callable[[int], int]
 ) -> None:
     site = make_site(server)
     store = site.bare()
@@ -80,7 +80,7 @@ def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
             old = content(number, kind)
             # What a killed writer has sent, the server may yet store.
             pending: dict[bytes, int] = {}
-            for _ in range(kills * rounds):
+            for _ in range(scaled(kills)):
                 number += 1
                 new = content(number, kind)
                 delay = rng.uniform(0, 1.2 * statistics.median(times))
@@ -100,10 +100,9 @@ def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
                 assert [info.key for info in store.scan()] == [KEY]
     finally:
         writers.close()
-    assert sum(seen.values()) == 200 * rounds
     # The kills fell on both sides of the moment at which the value changes.
-    assert seen["old"] > 20 * rounds, seen
-    assert seen["old"] < 180 * rounds, seen
+    killed = sum(seen.values())
+    assert killed / 10 < seen["old"] < killed * 0.9, seen
     _leftovers(site)
 
 

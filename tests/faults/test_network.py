@@ -34,7 +34,7 @@ TRANSIENT: tuple[Fault, ...] = ("503", "500", "reset", "reset-body", "truncated"
 
 @pytest.mark.timeout(900)
 def test_round_trips_through_a_network_that_breaks(
-    site: Site, rng: random.Random, rounds: int
+    site: Site, rng: random.Random, scaled: Callable[[int], int]
 ) -> None:
     site.proxy.plan = mixed(0.2, TRANSIENT, rng)
     store = site.store()
@@ -48,7 +48,7 @@ def test_round_trips_through_a_network_that_breaks(
         return time.monotonic() - begun
 
     with ThreadPoolExecutor(8) as pool:
-        times = list(pool.map(trip, range(500 * rounds)))
+        times = list(pool.map(trip, range(scaled(500))))
     assert set(site.proxy.done) == set(TRANSIENT)
     share = sum(site.proxy.done.values()) / len(site.proxy.requests)
     assert 0.15 < share < 0.25
@@ -76,11 +76,13 @@ def body_of(kind: str) -> Body:
 
 @pytest.mark.parametrize("fault", ["flip-down", "short"])
 @pytest.mark.parametrize("kind", ["small", "large", "stream"])
-def test_a_wrong_answer_is_read_again(site: Site, kind: str, fault: Fault, rounds: int) -> None:
+def test_a_wrong_answer_is_read_again(
+    site: Site, kind: str, fault: Fault, scaled: Callable[[int], int]
+) -> None:
     site.bare().put("x", body_of(kind))
     wanted = CONTENT[: 200 * KB] if kind == "small" else CONTENT
     store = site.store()
-    for _ in range((20 if kind == "small" else 5) * rounds):
+    for _ in range(scaled(20 if kind == "small" else 5)):
         broken = _Once(lambda request: request.method == "GET", fault)
         site.proxy.plan = broken
         assert bytes(store.get("x").data) == wanted
@@ -177,7 +179,9 @@ def test_a_body_that_stalls_half_way(site: Site, size: int) -> None:
 # -- 8 and 11: who wins ----------------------------------------------------------------------------
 
 
-def test_a_lost_answer_is_no_conflict(site: Site, rng: random.Random, rounds: int) -> None:
+def test_a_lost_answer_is_no_conflict(
+    site: Site, rng: random.Random, scaled: Callable[[int], int]
+) -> None:
     store = site.store()
 
     def lost(request: Request) -> Fault | None:
@@ -187,7 +191,7 @@ def test_a_lost_answer_is_no_conflict(site: Site, rng: random.Random, rounds: in
         return "lost"
 
     seen: set[str] = set()
-    for number in range(200 * rounds):
+    for number in range(scaled(200)):
         data = rng.randbytes(101 * KB)
         seen.clear()
         site.proxy.plan = lost
@@ -196,12 +200,14 @@ def test_a_lost_answer_is_no_conflict(site: Site, rng: random.Random, rounds: in
         seen.clear()
         store.put(f"lost/{number}", Body.of(data + b"2"), if_match=info.etag)
         assert bytes(store.get(f"lost/{number}").data) == data + b"2"
-    assert site.proxy.done["lost"] == 400 * rounds
+    assert site.proxy.done["lost"] == 2 * scaled(200)
 
 
-def test_real_conflicts_are_told(site: Site, rng: random.Random, rounds: int) -> None:
+def test_real_conflicts_are_told(
+    site: Site, rng: random.Random, scaled: Callable[[int], int]
+) -> None:
     store, other = site.store(), site.bare()
-    for number in range(200 * rounds):
+    for number in range(scaled(200)):
         key, data = f"taken/{number}", rng.randbytes(101 * KB)
         first = other.put(key, Body.of(data))
         # With a network that works, and with one that loses the answer.
@@ -219,11 +225,11 @@ def test_real_conflicts_are_told(site: Site, rng: random.Random, rounds: int) ->
 @pytest.mark.parametrize("condition", ["if_absent", "if_match"])
 @pytest.mark.parametrize("server", BACKENDS)
 def test_one_of_sixteen_writers_wins(
-    server: str, condition: str, make_site: MakeSite, rounds: int
+    server: str, condition: str, make_site: MakeSite, scaled: Callable[[int], int]
 ) -> None:
     site = make_site(server)
     store = site.store()
-    for number in range(5 * rounds):
+    for number in range(scaled(5)):
         key = f"race/{number}"
         known: dict[str, Any] = {"if_absent": True}
         if condition == "if_match":

@@ -113,7 +113,7 @@ TABLE = pa.table(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("server", SERVERS)
 def test_parts_of_parquet_that_come_damaged_are_read_again(
-    server: str, make_site: MakeSite, rng: random.Random, rounds: int
+    server: str, make_site: MakeSite, rng: random.Random, scaled: Callable[[int], int]
 ) -> None:
     site = make_site(server)
     made = ParquetFormat(compression="none", row_group_size=100_000)
@@ -123,7 +123,7 @@ def test_parts_of_parquet_that_come_damaged_are_read_again(
     wanted = ParquetFormat(columns=["s", "x"], filters=[("id", ">", 250_000)])
     expected = TABLE.slice(250_001).select(["s", "x"])
     seen: Counter[str] = Counter()
-    for number in range(24 * rounds):
+    for number in range(scaled(24)):
         which = rng.randrange(3)
         count = [0]
 
@@ -139,7 +139,7 @@ def test_parts_of_parquet_that_come_damaged_are_read_again(
         assert table.equals(expected), f"number {number}: request {which} came damaged"
         seen["flip"] += site.proxy.done["flip-down"]
         site.proxy.forget()
-    assert seen["flip"] == 24 * rounds
+    assert seen["flip"] == scaled(24)
     site.proxy.plan = lambda request: "flip-down" if request.method == "GET" else None
     for as_type in (pa.Table, pa.RecordBatchReader):
         with pytest.raises(DecodeError):

@@ -96,8 +96,8 @@ class Header:
     Attributes:
         format: The name of the format that encoded the value.
         address: Whose value it is, as :func:`~dagster_buckets.address.label_of` spells it.
-        size: Bytes; ``None`` where the value was streamed.
-        digest: See :func:`digest_of`; ``None`` where the value was streamed.
+        size: Bytes; ``None`` where the value was a stream of unknown size.
+        digest: See :class:`Digest`; ``None`` where the value was a stream.
         write_id: Unique to each call of ``put``, so that a writer whose answer got lost can
             recognise its own object.
         filename: What the file was called that was stored, without its folders.
@@ -175,11 +175,13 @@ class Body:
             the buffers it yields must not change afterwards (obstore keeps references to them).
         description: Says what is in it; called once all buffers were read.
         filename: What the file is called that it holds.
+        known: Of a stream the size and the digest, where they are known before it is read.
     """
 
     buffers: tuple[Buffer, ...] | Iterator[Buffer]
     description: Callable[[], Description] | None = None
     filename: str | None = None
+    known: tuple[int, str] | None = None
 
     @classmethod
     def of(cls, *buffers: Buffer, description: Callable[[], Description] | None = None) -> Body:
@@ -227,7 +229,8 @@ class Body:
         """The header with this body's size and digest (where known) and a new write id."""
         sealed = replace(header or Header(), write_id=uuid.uuid4().hex, filename=self.filename)
         if self.held is None:
-            return sealed
+            size, digest = self.known or (None, None)
+            return replace(sealed, size=size, digest=digest)
         return replace(sealed, size=self.size, digest=digest_of(self.held))
 
 

@@ -81,13 +81,18 @@ class _Here:
 
 
 class Clients:
-    """Lazy, thread-safe access to :class:`Connections`."""
+    """Lazy, thread-safe access to :class:`Connections`.
+
+    Attributes:
+        etags_are_sums: Whether the ETags of uploads in parts may be sums of their bytes.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # By generation. What a parent has left is kept: closing it would reach into its sockets.
         self._processes: dict[int, _Here] = {}
         self._seaweedfs: bool | None = None
+        self.etags_are_sums = settings.server_side_encryption in {None, "AES256"}
 
     def get(self) -> Connections:
         """The connections; the first call in a process finds credentials, region and endpoint.

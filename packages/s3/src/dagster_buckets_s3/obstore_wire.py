@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -135,17 +136,18 @@ class ObstoreWire:
         options: Any = {"range": {"suffix": span.size} if isinstance(span, Last) else span}
         if etag:
             options["if_match"] = etag
-        try:
-            answer = obstore.get(self.reading, path, options=options)
-        except obstore.exceptions.GenericError as error:
-            # An empty object has neither a first nor a last byte, which is what S3 objects to; moto
-            # answers with all of it.
-            if code_of(error) not in {"InvalidRange", "416"} and _WHOLE not in str(error):
-                raise
-            del options["range"]
-            answer = obstore.get(self.reading, path, options=options)
-        described = _described(answer)
-        return Fetched(memoryview(answer.bytes()), described)
+        end = time.monotonic() + self.boto.settings.deadline
+        for attempt in range(1, self.boto.settings.max_attempts + 1):
+            answer = self._opened(path, options)
+            described = _described(answer)
+            try:
+                return Fetched(memoryview(answer.bytes()), described)
+            except obstore.exceptions.GenericError as error:
+                # obstore goes on where an answer broke, but not often.
+                last = attempt == self.boto.settings.max_attempts or time.monotonic() > end
+                if code_of(error) != "unreachable" or last:
+                    raise
+        raise AssertionError
 
     def head(self, path: str) -> Described:
         """See :class:`~dagster_buckets_s3.wire.Wire`."""
@@ -158,6 +160,19 @@ class ObstoreWire:
         import obstore
 
         obstore.delete(self.writing, paths)
+
+    def _opened(self, path: str, options: Any) -> GetResult:
+        import obstore
+
+        try:
+            return obstore.get(self.reading, path, options=options)
+        except obstore.exceptions.GenericError as error:
+            # An empty object has neither a first nor a last byte, which is what S3 objects to; moto
+            # answers with all of it.
+            if code_of(error) not in {"InvalidRange", "416"} and _WHOLE not in str(error):
+                raise
+            whole = {name: value for name, value in options.items() if name != "range"}
+            return obstore.get(self.reading, path, options=cast("Any", whole))
 
     def _attributes(self, metadata: Mapping[str, str]) -> Attributes:
         return {**self.extra, **metadata}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import IntegrityError, StoreUnavailableError
 from dagster_buckets.stores.base import changed
+from dagster_buckets.threads import Pool
 
 from dagster_buckets_s3.wire import PARALLEL, PART
 
@@ -53,13 +53,13 @@ class Version:
             for start in starts:
                 fetch(start)
             return
-        pool = ThreadPoolExecutor(min(PARALLEL, len(starts)), thread_name_prefix="s3-range")
+        pool = Pool(min(PARALLEL, len(starts)), "s3-range")
         try:
             for future in [pool.submit(fetch, start) for start in starts]:
                 future.result()
         finally:
             # The threads write into the caller's memory: none may be left behind.
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True)
 
     def _fetch(self, target: memoryview, offset: int) -> None:
         span = (offset, offset + len(target))

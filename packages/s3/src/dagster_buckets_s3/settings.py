@@ -95,9 +95,9 @@ class Settings:
     aws_secret_access_key: str | None = field(default=None, repr=False)
     aws_session_token: str | None = field(default=None, repr=False)
     verify: bool | str = True
-    max_attempts: int = 5
+    max_attempts: int = 10
     connect_timeout: float = 3
-    read_timeout: float = 20
+    read_timeout: float = 10
     deadline: float = 120
     checksum_algorithm: Checksum | None = "CRC64NVME"
     server_side_encryption: Encryption | None = None

@@ -15,6 +15,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import check_key, check_prefix
 
+from dagster_buckets_s3 import etags
 from dagster_buckets_s3.clients import Clients
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import ChangedError, ObjectReader, Version, same_version
@@ -26,7 +27,6 @@ from dagster_buckets_s3.writer import Write, matching
 
 __all__ = ["S3Store"]
 
-_READS = 2
 _DELETED_AT_ONCE = 1000
 _RENAME = "rename the asset or partition key"
 
@@ -129,12 +129,11 @@ class S3Store:
 
     def get(self, key: str) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        for _ in range(_READS - 1):
-            try:
-                return self._read(key).verify()
-            except (IntegrityError, ChangedError):
-                continue
-        return self._read(key).verify()
+        try:
+            payload = self._read(key).verify()
+        except (IntegrityError, ChangedError):
+            return self._sound(self._read(key).verify(), key)
+        return self._sound(payload, key)
 
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
@@ -264,6 +263,24 @@ class S3Store:
         del first
         self._version(info).fill(target[PART:], PART)
         return Payload(data, info)
+
+    def _sound(self, payload: Payload, key: str) -> Payload:
+        """The payload if it is what its ETag promises, or the next if that is."""
+        promised = etags.expected(payload) if self._clients.etags_are_sums else None
+        if promised is None or (first := etags.found(payload)) == promised:
+            return payload
+        etag, uri = payload.info.etag, payload.info.uri
+        del payload
+        again = self._read(key).verify()
+        second = etags.found(again)
+        if second == etags.expected(again):
+            return again
+        if (second, again.info.etag) != (first, etag):
+            msg = f"{uri} came in two ways, and neither is what its ETag {etag} promises"
+            raise IntegrityError(msg, uri=uri, hint="check the network")
+        # Nothing changes in the same way twice: its key is encrypted, and so is the sum.
+        self._clients.etags_are_sums = False
+        return again
 
     def _version(self, info: ObjectInfo) -> Version:
         return Version(self._clients, self._path(info.key), info.uri, info.etag, info.size)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dagster_buckets.objects import Body, Buffer
+from dagster_buckets.threads import Pool
 
 from dagster_buckets_s3.wire import PARALLEL, PART
 
@@ -115,24 +116,24 @@ def upload_parts(  # noqa: PLR0913, PLR0917 - what boto3 wants to know
         again = {name: answer[name] for name in _CHECKSUMS if name in answer}
         return {"PartNumber": number, "ETag": answer["ETag"], **again}
 
-    pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="s3-part")
+    pool = Pool(PARALLEL, "s3-part")
     try:
         done = sorted(_uploaded(pool, send, feed.exact()), key=lambda part: part["PartNumber"])
         completion |= {**target, "MultipartUpload": {"Parts": done}}
         answer: Mapping[str, Any] = client.complete_multipart_upload(**completion)
         return str(answer["ETag"])
     except BaseException as error:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True)
         try:
             client.abort_multipart_upload(**target)
         except Exception as second:  # noqa: BLE001 - the first error is the one to raise
             error.add_note(f"The upload {upload} could not be aborted: {type(second).__name__}")
         raise
     finally:
-        pool.shutdown(wait=False)
+        pool.shutdown()
 
 
-def _uploaded(pool: ThreadPoolExecutor, send: Any, feed: Feed) -> Iterator[dict[str, Any]]:
+def _uploaded(pool: Pool, send: Any, feed: Feed) -> Iterator[dict[str, Any]]:
     pending: set[Future[dict[str, Any]]] = set()
     for number, part in enumerate(feed, start=1):
         pending.add(pool.submit(send, number, part))

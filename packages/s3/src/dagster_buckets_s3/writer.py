@@ -87,9 +87,18 @@ class Write:
     def _parts(self, body: Body) -> tuple[str, int]:
         if self.condition:
             self._check()
-        feed = Feed(body)
+        # A stream is gone once it was sent.
+        tries = self.settings.max_attempts if body.held is not None else 1
         with self.clients.translated(self.uri):
-            etag = self._uploaded(feed)
+            while True:
+                tries -= 1
+                feed = Feed(body)
+                try:
+                    etag = self._uploaded(feed)
+                    break
+                except Exception as error:
+                    if code_of(error) not in REPLAYED or tries < 1:
+                        raise
         if feed.failure is not None:
             # Here, where nothing wraps it: it is the caller's own.
             raise feed.failure

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from dagster_buckets.errors import EncodeError, UnsupportedTypeError
 from dagster_buckets.formats.downloads import download, open_verified, save
 from dagster_buckets.formats.frames import qualified
-from dagster_buckets.objects import Body, Payload
+from dagster_buckets.objects import Body, Digest, Payload
 from dagster_buckets.references import ObjectRef
 
 __all__ = ["FileFormat", "chunks"]
@@ -53,7 +53,8 @@ class FileFormat:
             state = "is no file" if value.exists() else "does not exist"
             msg = f"{str(value)!r} {state}"
             raise EncodeError(msg, hint="return the path of a regular file, written and closed")
-        return Body(_contents(value), filename=value.name)
+        known = _measured(value) if value.stat().st_size > _ONE_REQUEST else None
+        return Body(_contents(value), filename=value.name, known=known)
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:
         """See :class:`~dagster_buckets.formats.base.Format`."""
@@ -89,6 +90,14 @@ def chunks(file: Any) -> Iterator[bytes]:
             raise EncodeError(msg, hint="open the file in binary mode: open(path, 'rb')")
         # Some files use their memory again.
         yield bytes(chunk)
+
+
+def _measured(path: Path) -> tuple[int, str]:
+    """The size and the digest of a file: read once more than it is sent, so that loads verify."""
+    digest = Digest()
+    for chunk in _contents(path):
+        digest.update(chunk)
+    return digest.size, digest.text
 
 
 def _contents(path: Path) -> Iterator[bytes]:
