@@ -129,6 +129,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.keys")
     session.run("python", "-m", "benchmarks.partitions")
     session.run("python", "-m", "benchmarks.projection")
+    session.run("python", "-m", "benchmarks.verification")
 
 
 @nox.session(venv_backend="none")

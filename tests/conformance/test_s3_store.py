@@ -350,6 +350,32 @@ def test_refusals(  # noqa: PLR0913, PLR0917 - one table
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "<Error><Code>AccessDenied</Code><Message>sent {0}</Message></Error>",
+        "<Error><Code>InternalOops</Code><Message>{0}</Message></Error>",
+        "the proxy does not like {0}",
+    ],
+)
+@pytest.mark.parametrize("field", ["aws_secret_access_key", "aws_session_token"])
+def test_no_answer_makes_an_error_show_the_credentials(stub: Stub, said: str, field: str) -> None:
+    known: Any = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "of-no-account"}
+    known |= {"region_name": "us-east-1", field: CANARY}
+    store = S3Store("lake", "p", endpoint_url=stub.endpoint, max_attempts=1, **known)
+    stub.answer = lambda _: (403, {"content-type": "application/xml"}, said.format(CANARY).encode())
+    for call in (
+        lambda: store.get("x"), lambda: store.put("x", Body.of(b"1")), lambda: store.head("x"),
+        lambda: list(store.scan()), lambda: store.put("x", Body.of(bytes(17 * MIB)), if_absent=True),
+        lambda: store.delete(["x"]),
+    ):  # fmt: skip
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+        assert CANARY not in repr(caught.value.__cause__)
+    store.close()
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         (404, {}, b""),

@@ -135,13 +135,14 @@ def fault_proxy(upstream: str, seed: int = 0, *, port: int = 0) -> Iterator[Faul
         with suppress(asyncio.CancelledError):
             await stopped.wait()
         server.close()
-        open_ones = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in open_ones:
-            task.cancel()
-        await asyncio.gather(*open_ones, return_exceptions=True)
-        # Transports close in the next turns of the loop.
-        for _ in range(3):
-            await asyncio.sleep(0.001)
+        # Some connections are accepted by now whose task begins in the next turn of the loop only,
+        # and transports close one turn later.
+        for _ in range(5):
+            open_ones = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in open_ones:
+                task.cancel()
+            await asyncio.gather(*open_ones, return_exceptions=True)
+            await asyncio.sleep(0.002)
 
     stopped = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)

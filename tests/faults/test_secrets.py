@@ -31,7 +31,7 @@ from dagster_buckets import (
     secret_field,
 )
 from dagster_buckets.objects import Body
-from dagster_buckets.secret_fields import redacting
+from dagster_buckets.redaction import redacting
 from dagster_buckets_gcs import GCSIOManager, GCSStore
 from dagster_buckets_local import LocalIOManager
 from dagster_buckets_s3 import S3IOManager
@@ -402,12 +402,8 @@ def test_a_wrong_setting_beside_a_secret() -> None:
 
 
 def test_redacting_reaches_members_and_leaves_words_alone() -> None:
-    def secrets() -> dict[str, str]:
-        return {
-            "long": CANARY,
-            "short": "demo",
-            "keys": "new:0123456789abcdef,old:fedcba9876543210",
-        }
+    def secrets() -> list[str]:
+        return [CANARY, "demo", "new:0123456789abcdef,old:fedcba9876543210"]
 
     members = KeyError(f"a demo of {CANARY}", CANARY.encode(), "fedcba9876543210")
     error = ExceptionGroup("all", [members])
@@ -425,7 +421,7 @@ def test_redacting_reaches_members_and_leaves_words_alone() -> None:
 @pytest.mark.parametrize("said", [PEM, json.dumps({"sent": PEM}), f"the line {account('x')}"])
 def test_redacting_finds_a_key_inside_the_content_of_its_file(said: str) -> None:
     with pytest.raises(ValueError, match=r"\*\*\*") as caught:  # noqa: SIM117
-        with redacting(lambda: {"token": account("http://127.0.0.1:1")}):
+        with redacting(lambda: [account("http://127.0.0.1:1")]):
             raise ValueError(said)
     assert PEM_LINE not in texts_of(caught.value)
 

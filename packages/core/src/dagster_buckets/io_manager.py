@@ -9,7 +9,13 @@ from uuid import uuid4
 
 import dagster as dg
 from dagster import InputContext, OutputContext
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from dagster_buckets.choosing import AUTO, Formats, first_named
 from dagster_buckets.contexts import load_request, write_request
@@ -21,12 +27,14 @@ from dagster_buckets.definitions import (
     location_of,
     settings_of,
 )
+from dagster_buckets.environment import from_environment
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, describe_load
 from dagster_buckets.plugins import check_name, get_layout
-from dagster_buckets.secret_fields import redacting, secret_field, secrets_in, warn_of_literals
+from dagster_buckets.redaction import redacting
+from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_literals
 from dagster_buckets.stores.base import ObjectStore, check_prefix
 from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore, scheme_of
@@ -101,11 +109,17 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         super().__init__(**data)
         warn_of_literals(self, self._secrets())
 
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _leave_for_later(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        # The placeholder of a number is 0, which many settings cannot be.
+        return value if isinstance(value, int) and from_environment(value) else handler(value)
+
     @field_validator("prefix", "format", "layout", "pickle_key", mode="before")
     @classmethod
     def _check_early(cls, value: Any, info: Any) -> Any:
         # Of an EnvVar only its name is known now: it is checked when the store is made.
-        if isinstance(value, str) and not isinstance(value, dg.EnvVar):
+        if isinstance(value, str) and not from_environment(value):
             _check_setting(info.field_name, value)
         return value
 
@@ -115,7 +129,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         # An EnvVar is checked when the store is made, as above.
         Formats(
             {
-                name: {k: v for k, v in options.items() if not isinstance(v, dg.EnvVar)}
+                name: {k: v for k, v in options.items() if not from_environment(v)}
                 for name, options in value.items()
             }
         ).check()
@@ -130,6 +144,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         """Whether this value of a :func:`~dagster_buckets.secret_field` is secret; most are."""
         del field, value
         return True
+
+    def _shown_to_nobody(self) -> list[str]:
+        return list(self._secrets().values())
 
     def _secrets(self) -> dict[str, str]:
         return secrets_in(self, self.is_secret)
@@ -221,7 +238,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
         """
         request = write_request(context)
-        with redacting(self._secrets), Recording(context, len(request.targets)) as record:
+        with redacting(self._shown_to_nobody), Recording(context, len(request.targets)) as record:
             write(self.values, request, obj, default_format=self.format, record=record)
 
     def load_input(self, context: InputContext) -> Any:
@@ -231,7 +248,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             BucketsError: See :mod:`dagster_buckets.errors`.
         """
         request = load_request(context)
-        with redacting(self._secrets):
+        with redacting(self._shown_to_nobody):
             loaded = load(
                 self.values,
                 request,

@@ -1,25 +1,18 @@
-"""Secret fields: which settings of a manager hold secrets, and what keeps those out of sight."""
+"""Secret fields: which settings of a manager hold secrets, and who is told so."""
 
-import json
-import operator
-import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
-__all__ = ["LiteralSecretWarning", "redacting", "secret_field", "secrets_in", "warn_of_literals"]
+__all__ = ["LiteralSecretWarning", "secret_field", "secrets_in", "warn_of_literals"]
 
 #: Dagster's own mark, which its launchpad looks at.
 _MARK = "dagster__is_secret"
-_HIDDEN = "***"
-#: What is shorter is a word like "demo", and replacing it would garble messages.
-_SHORTEST = 8
 
 
 class LiteralSecretWarning(UserWarning):
@@ -93,77 +86,3 @@ def _constructs(frame: FrameType, manager: BaseModel) -> bool:
     names = frame.f_code.co_varnames
     own = frame.f_locals.get(names[0]) if names else None
     return frame.f_code.co_name == "__init__" and own is manager
-
-
-@contextmanager
-def redacting(secrets: Callable[[], Mapping[str, str]]) -> Iterator[None]:
-    """Take the secrets out of an exception that passes, and out of its causes and contexts.
-
-    The last resort behind the stores, which know what they sent: a server may quote it.
-    """
-    try:
-        yield
-    except Exception as error:
-        if hidden := _pattern(secrets().values()):
-            _redact(error, hidden, set())
-        raise
-
-
-def _pattern(secrets: Any) -> re.Pattern[str] | None:
-    parts = {part for secret in secrets for part in _parts(secret) if len(part) >= _SHORTEST}
-    # A key in PEM has line breaks, which JSON writes as two characters.
-    parts |= {json.dumps(part)[1:-1] for part in parts}
-    # The longest first: one may begin with another.
-    found = sorted(parts, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, found))) if found else None
-
-
-def _parts(secret: str) -> Iterator[str]:
-    """The text, and what of it may be shown alone: values of JSON, entries of ``id:secret``."""
-    yield secret
-    try:
-        known = json.loads(secret)
-    except ValueError:
-        for entry in re.split(r"[\s,]+", secret):
-            yield entry
-            yield entry.partition(":")[2]
-        return
-    if isinstance(known, Mapping):
-        for name, value in known.items():
-            if isinstance(value, str) and re.search("key|secret|token", name) and "uri" not in name:
-                yield value
-
-
-def _redact(error: BaseException | None, hidden: re.Pattern[str], seen: set[int]) -> None:
-    if error is None or id(error) in seen:
-        return
-    seen.add(id(error))
-    error.args = _without(error.args, hidden)
-    for name, value in list(vars(error).items()):
-        vars(error)[name] = _without(value, hidden)
-    inner = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
-    failures = getattr(error, "failures", {})
-    inner += failures.values() if isinstance(failures, Mapping) else ()
-    for other in inner:
-        _redact(other, hidden, seen)
-
-
-def _without(value: Any, hidden: re.Pattern[str]) -> Any:
-    if isinstance(value, str):
-        return hidden.sub(_HIDDEN, value) if hidden.search(value) else value
-    if isinstance(value, bytes):
-        text = value.decode("latin-1")
-        return hidden.sub(_HIDDEN, text).encode("latin-1") if hidden.search(text) else value
-    # The details that boto3 and google-auth give with an exception.
-    if type(value) in (list, tuple):
-        cleaned = type(value)(_without(item, hidden) for item in value)
-        # An exception that is not ours keeps the very objects it has.
-        return value if all(map(operator.is_, value, cleaned)) else cleaned
-    if type(value) is dict:
-        values = [_without(item, hidden) for item in value.values()]
-        return (
-            value
-            if all(map(operator.is_, value.values(), values))
-            else dict(zip(value, values, strict=True))
-        )
-    return value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-import dagster as dg
 from dagster_buckets import BucketIOManager, secret_field
+from dagster_buckets.environment import from_environment
 from pydantic import Field, field_validator
 
 from dagster_buckets_gcs.login import is_secret_token
@@ -13,9 +13,6 @@ from dagster_buckets_gcs.settings import check_setting
 from dagster_buckets_gcs.store import GCSStore
 
 __all__ = ["GCSIOManager"]
-
-# It has no public name.
-_IntEnvVar = type(dg.EnvVar.int("-"))
 
 
 class GCSIOManager(BucketIOManager):
@@ -87,7 +84,7 @@ class GCSIOManager(BucketIOManager):
     def _check_pass_through(cls, value: Any, handler: Any, info: Any) -> Any:
         found = handler(value)
         # Of an EnvVar only its name is known now: it is checked when the store is made.
-        if not _from_environment(value):
+        if not from_environment(value):
             check_setting(info.field_name, found)
         return found
 
@@ -113,8 +110,3 @@ class GCSIOManager(BucketIOManager):
             read_timeout=self.read_timeout,
             deadline=self.deadline,
         )
-
-
-def _from_environment(value: Any) -> bool:
-    inner = value.values() if isinstance(value, dict) else (value,)
-    return any(isinstance(item, (dg.EnvVar, _IntEnvVar)) for item in inner)

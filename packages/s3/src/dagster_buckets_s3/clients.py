@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import BucketsError
+from dagster_buckets.redaction import redacting
 
 from dagster_buckets_s3.boto_wire import BotoWire
 from dagster_buckets_s3.control import open_control, open_session
@@ -52,13 +53,17 @@ class Connections:
 
     @contextmanager
     def translated(self, uri: str) -> Iterator[None]:
-        """Raise whatever these clients raise in the block as the error that it means."""
-        try:
-            yield
-        except BucketsError:
-            raise
-        except Exception as error:  # noqa: BLE001 - raised again, whatever it is
-            raise self.explained(error, uri) from cause_of(error)
+        """Raise whatever these clients raise in the block as the error that it means.
+
+        A refusal may quote the credentials: neither it nor its cause shows them.
+        """
+        with redacting(self.credentials.secrets):
+            try:
+                yield
+            except BucketsError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again, whatever it is
+                raise self.explained(error, uri) from cause_of(error)
 
     def _region(self) -> str | None:
         """Where the bucket is, which every answer of S3 to HeadBucket says, refusals included."""

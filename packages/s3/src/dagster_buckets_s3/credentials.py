@@ -37,6 +37,7 @@ class CredentialProvider:
             msg = f"{text} for {uri}"
             raise AccessDeniedError(msg, uri=uri, hint=hint)
         self._credentials = credentials
+        self._last: Any = None
         self.failure: Exception | None = None
 
     def __repr__(self) -> str:
@@ -46,6 +47,16 @@ class CredentialProvider:
         msg = "credentials are not pickled: pickle the store, which finds them again"
         raise TypeError(msg)
 
+    def secrets(self) -> list[str]:
+        """What no error may show of the credentials of now."""
+        known = self._last
+        if known is None:
+            try:
+                known = self._credentials.get_frozen_credentials()
+            except Exception:  # noqa: BLE001 - there are none, which is another error
+                return []
+        return [value for value in (known.secret_key, known.token) if value]
+
     def __call__(self) -> S3Credential:
         """The credentials of now; obstore asks again when they are about to expire."""
         try:
@@ -54,7 +65,7 @@ class CredentialProvider:
             self.failure = error
             msg = "the credentials could not be renewed"
             raise RuntimeError(msg) from None
-        self.failure = None
+        self.failure, self._last = None, frozen
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,

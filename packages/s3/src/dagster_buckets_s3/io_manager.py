@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional, Self, cast
 
-import dagster as dg
 from dagster_buckets import BucketIOManager, ConfigurationError, secret_field
+from dagster_buckets.environment import from_environment
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from dagster_buckets_s3.settings import Options, Settings
@@ -139,7 +139,7 @@ class S3IOManager(BucketIOManager):
         known = {
             name: getattr(manager, name)
             for name in _CHECKED_EARLY
-            if not _is_later(given.get(name))
+            if not from_environment(given.get(name))
         }
         Settings(**{"bucket": "bucket", **known})
         return manager
@@ -149,9 +149,3 @@ class S3IOManager(BucketIOManager):
         options = {name: getattr(self, name) for name in Options.__annotations__}
         options["verify"] = self.ca_bundle or self.verify
         return S3Store(self.bucket, self.prefix, **cast("Options", options))
-
-
-def _is_later(value: Any) -> bool:
-    """Whether a value is only known when the run begins, or a part of it is."""
-    parts = value.values() if isinstance(value, dict) else [value]
-    return any(isinstance(part, dg.EnvVar) for part in parts)
