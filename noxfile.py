@@ -31,6 +31,7 @@ LONG_AND_ALIKE = (
     "conformance/test_layouts",
     "conformance/test_local_spelling",
     "conformance/test_many_keys",
+    "conformance/test_s3_on_seaweedfs",
     "conformance/test_server_matrix",
     "unit/test_address",
     "unit/test_docs",

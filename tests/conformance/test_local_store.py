@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from dagster_buckets.errors import (
@@ -146,17 +147,40 @@ def test_folder_in_the_way(store: LocalStore) -> None:
     store.put("a", Body.of(b"2"))
 
 
-@pytest.mark.xfail(os.geteuid() == 0, reason="root writes everywhere", strict=True)
-def test_read_only_folder(root: Path, store: LocalStore) -> None:
-    store.put("a/x", Body.of(b"1"))
-    folder = root / "base/prefix/a"
-    folder.chmod(0o500)
-    try:
-        with pytest.raises(AccessDeniedError, match="permission denied"):
-            store.put("a/x", Body.of(b"2"))
-    finally:
-        folder.chmod(0o700)
-    assert bytes(store.get("a/x").data) == b"1"
+#: Root writes everywhere, so it becomes nobody, once everything is imported.
+AS_NOBODY = """
+import os, sys
+from dagster_buckets.objects import Body
+from dagster_buckets_local import LocalStore
+
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    LocalStore(sys.argv[1], "base/prefix").put("a/x", Body.of(b"2"))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_read_only_folder() -> None:
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        store = LocalStore(root, "base/prefix")
+        store.put("a/x", Body.of(b"1"))
+        folder = root / "base/prefix/a"
+        folder.chmod(0o555)
+        try:
+            done = subprocess.run(  # noqa: S603 - our own code
+                [sys.executable, "-c", AS_NOBODY, name], capture_output=True, text=True, check=True
+            )
+        finally:
+            folder.chmod(0o755)
+        assert done.stdout.startswith("AccessDeniedError")
+        assert "permission denied" in done.stdout
+        assert bytes(store.get("a/x").data) == b"1"
+        assert [path.name for path in folder.iterdir()] == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,31 @@ def run(source: str, page: Path, line: int) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "snippet"}
     exec(code, namespace)  # noqa: S102 - our own documentation
     return namespace
+
+
+def test_the_guarantees_name_tests_that_are_there() -> None:
+    page = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
+    named = set(re.findall(r"`(test_\w+\.py)`", page))
+    there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(named) > 15
+    assert named - there == set()
+    faults = {path.name for path in (ROOT / "tests" / "faults").glob("test_*.py")}
+    assert faults - named == set()
+
+
+@pytest.mark.parametrize("backend", ["s3", "gcs"])
+def test_pages_of_settings_tell_all_of_them_and_their_defaults(backend: str) -> None:
+    import importlib
+
+    settings: Any = importlib.import_module(f"dagster_buckets_{backend}.settings").Settings
+    page = (ROOT / "docs" / "how-to" / f"{backend}.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+?) \|\s*([^|]*?)\s*\|", page, re.MULTILINE)
+    told = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    for field in fields(settings):
+        assert field.name in told, field.name
+        if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+            number = float(re.findall(r"[0-9.]+", told[field.name])[0])
+            assert number == field.default, field.name
 
 
 @pytest.mark.parametrize(("page", "match"), BLOCKS)
