@@ -5,6 +5,7 @@ Put one of the managers into your ``Definitions``: ``LocalIOManager`` (``dagster
 :class:`MemoryIOManager`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.address import Address, AssetAddress, OpAddress
@@ -39,7 +40,8 @@ from dagster_buckets.values import ValueStore
 if TYPE_CHECKING:
     from dagster_buckets.asset_options import bucket_options
     from dagster_buckets.definitions import AssetLocation
-    from dagster_buckets.io_manager import BucketIOManager, MemoryIOManager
+    from dagster_buckets.io_manager import BucketIOManager
+    from dagster_buckets.memory_io_manager import MemoryIOManager
     from dagster_buckets.secret_fields import LiteralSecretWarning, secret_field
 
 __version__ = "0.1.0"
@@ -90,19 +92,19 @@ __all__ = [
 ]
 
 
+#: Everything else here works without Dagster, whose import takes two seconds.
+_WITH_DAGSTER = {
+    "AssetLocation": "definitions",
+    "BucketIOManager": "io_manager",
+    "LiteralSecretWarning": "secret_fields",
+    "MemoryIOManager": "memory_io_manager",
+    "bucket_options": "asset_options",
+    "secret_field": "secret_fields",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Everything else here works without Dagster, whose import takes two seconds.
-    if name in ("AssetLocation", "BucketIOManager", "MemoryIOManager"):
-        from dagster_buckets import io_manager
-
-        return getattr(io_manager, name)
-    if name in ("LiteralSecretWarning", "secret_field"):
-        from dagster_buckets import secret_fields
-
-        return getattr(secret_fields, name)
-    if name == "bucket_options":
-        from dagster_buckets.asset_options import bucket_options
-
-        return bucket_options
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    if name not in _WITH_DAGSTER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_WITH_DAGSTER[name]}"), name)

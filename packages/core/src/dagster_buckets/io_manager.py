@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from threading import Lock
 from typing import Any, Literal, Optional
-from uuid import uuid4
 
 import dagster as dg
 from dagster import InputContext, OutputContext
@@ -36,11 +35,12 @@ from dagster_buckets.plugins import check_name, get_layout
 from dagster_buckets.redaction import redacting
 from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_literals
 from dagster_buckets.stores.base import ObjectStore, check_prefix
-from dagster_buckets.stores.memory import MemoryStore
+from dagster_buckets.stores.cache_folder import CacheFolder
+from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore, scheme_of
 from dagster_buckets.writing import write
 
-__all__ = ["BucketIOManager", "MemoryIOManager"]
+__all__ = ["BucketIOManager"]
 
 
 class BucketIOManager(dg.ConfigurableIOManager, ABC):
@@ -66,6 +66,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             them still; give an ``EnvVar``. What is not signed by one of them is then not unpickled.
         max_decoded_bytes: What one value may have in memory; no bound by default.
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
+        cache: A local folder for objects that were read; each read asks whether they have changed.
+            Of stores that can tell (S3, Google Cloud Storage).
+        cache_max_bytes: What that folder may have; 10 GiB by default. No object of more than a
+            quarter of it is kept.
     """
 
     # pydantic's errors would quote all settings where one of them is wrong.
@@ -100,6 +104,13 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     )
     max_expansion: float = Field(
         default=100.0, ge=1, description="How many times its bytes a value over 1 GiB may become."
+    )
+
+    cache: Optional[str] = Field(  # noqa: UP045
+        default=None, description="A local folder for objects that were read."
+    )
+    cache_max_bytes: int = Field(
+        default=10 * 1024**3, ge=1, description="What the cache may have, in bytes."
     )
 
     _lock: Lock = PrivateAttr(default_factory=Lock)
@@ -159,6 +170,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
                 for name in ("prefix", "format", "layout", "pickle_key"):
                     _check_setting(name, getattr(self, name))
                 store = self.make_store()
+                if self.cache is not None:
+                    store = CachedStore(store, CacheFolder(self.cache, self.cache_max_bytes))
                 layout = get_layout(self.layout, scheme=scheme_of(store))
                 limit = Limit(self.max_decoded_bytes, self.max_expansion)
                 formats = Formats(
@@ -258,41 +271,6 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             )
         describe_load(context, loaded)
         return loaded.value
-
-
-class MemoryIOManager(BucketIOManager):
-    """Keeps values in this process: for tests, and for values that need not last.
-
-    They take the same way as in every other store (encoded, with a key), so a test finds what would
-    fail in production. Runs in other processes do not see them.
-
-    Example:
-        >>> import dagster as dg
-        >>> @dg.asset
-        ... def answer() -> int:
-        ...     return 42
-        >>> manager = MemoryIOManager()
-        >>> dg.materialize([answer], resources={"io_manager": manager}).success
-        True
-        >>> manager.values.store.get("answer/data.json").data
-        b'42'
-    """
-
-    name: str = Field(
-        default_factory=lambda: uuid4().hex,
-        description="Managers of one name in one process share their values.",
-    )
-
-    _keep: Optional[MemoryStore] = PrivateAttr(default=None)  # noqa: UP045
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Hold on to the objects: Dagster works on copies of the manager, which come and go."""
-        super().model_post_init(context)
-        self._keep = MemoryStore(self.name)
-
-    def make_store(self) -> MemoryStore:
-        """See :meth:`BucketIOManager.make_store`."""
-        return MemoryStore(self.name, self.prefix)
 
 
 def _check_setting(name: str, value: str | None) -> None:

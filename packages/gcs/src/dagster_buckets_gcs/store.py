@@ -26,6 +26,7 @@ from dagster_buckets_gcs.writer import Write
 
 __all__ = ["GCSStore"]
 
+_NOT_MODIFIED = 304
 _NO_SUCH_RANGE = 416
 _CUT = "the server cuts its answers"
 _LISTED = "items(name,size,generation,updated),nextPageToken"
@@ -115,6 +116,26 @@ class GCSStore:
             return self._read(key)
         except IntegrityError:
             return self._read(key)
+
+    def get_if_changed(self, key: str, known: ObjectInfo) -> Payload | None:
+        """See :class:`~dagster_buckets.stores.base.SupportsRevalidation`.
+
+        Of an object that has changed one request more asks for its metadata.
+        """
+        full, uri = check_key(key, prefix=self.prefix), self.uri(key)
+        answer = self._bucket.download_if_changed(full, uri, known.etag)
+        if answer.status == _NOT_MODIFIED:
+            return None
+        if not answer.ok:
+            raise self._bucket.error(answer, uri)
+        found, described = info_of_download(key, uri, answer), self.head(key)
+        if found.etag != described.etag:
+            return self.get(key)
+        info = replace(found, header=described.header)
+        try:
+            return _verified(Payload(answer.body, info), answer)
+        except IntegrityError:
+            return self.get(key)
 
     def peek(self, key: str, size: int) -> Payload:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dagster_buckets_s3.errors import code_of
 from dagster_buckets_s3.settings import Settings
 from dagster_buckets_s3.uploads import Feed, upload_parts
-from dagster_buckets_s3.wire import Described, Fetched, Last, Span
+from dagster_buckets_s3.wire import Described, Fetched, Last, NotModifiedError, Span
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,10 +66,12 @@ class BotoWire:
 
         return upload_parts(self.client, self._place(path), feed, metadata, condition, sent)
 
-    def get(self, path: str, span: Span, *, etag: str = "") -> Fetched:
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
         """See :class:`~dagster_buckets_s3.wire.Wire`; goes on where an answer broke."""
         end = self._end()
-        answer = self._opened(path, _range(span), etag)
+        wanted = {"IfMatch": etag, "IfNoneMatch": unless}
+        condition = {name: value for name, value in wanted.items() if value}
+        answer = self._opened(path, _range(span), condition)
         described = _described(answer)
         data = memoryview(bytearray(answer.get("ContentLength", 0)))
         start, count = _position(answer)[0], 0
@@ -85,7 +87,7 @@ class BotoWire:
                     raise
                 time.sleep(min(2.0, 0.1 * 2**attempt))
                 rest = f"bytes={start + count}-{start + len(data) - 1}"
-                answer = self._opened(path, rest, described.etag)
+                answer = self._opened(path, rest, {"IfMatch": described.etag})
         return Fetched(data, described)
 
     def head(self, path: str) -> Described:
@@ -104,13 +106,14 @@ class BotoWire:
         if errors:
             raise ClientError(answer | {"Error": errors[0]}, "DeleteObjects")
 
-    def _opened(self, path: str, asked: str, etag: str) -> Any:
+    def _opened(self, path: str, asked: str, condition: Any) -> Any:
         from botocore.exceptions import ClientError
 
-        condition: Any = {"IfMatch": etag} if etag else {}
         try:
             return self.client.get_object(**self._place(path), Range=asked, **condition)
         except ClientError as error:
+            if code_of(error) in {"NotModified", "304"}:
+                raise NotModifiedError from error
             # An empty object has neither a first nor a last byte, which is what S3 objects to.
             if code_of(error) not in {"InvalidRange", "416"}:
                 raise

@@ -9,16 +9,48 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from dagster_buckets.errors import IntegrityError
 from dagster_buckets.objects import Payload
 from dagster_buckets.threads import Pool
 
 from dagster_buckets_s3.wire import PARALLEL, PART
 
-__all__ = ["expected", "found"]
+if TYPE_CHECKING:
+    from dagster_buckets_s3.clients import Clients
+
+__all__ = ["expected", "found", "sound"]
 
 _OF_PARTS = re.compile(r'"?([0-9a-f]{32})-([0-9]+)"?')
+
+
+def sound(payload: Payload, again: Callable[[], Payload], clients: Clients) -> Payload:
+    """What is what its ETag promises: the payload, or the next one.
+
+    Args:
+        payload: As it came.
+        again: Reads the object once more.
+        clients: Remember whether ETags are sums here.
+
+    Raises:
+        IntegrityError: Both came in ways that are not what the ETag promises.
+    """
+    promised = expected(payload) if clients.etags_are_sums else None
+    if promised is None or (first := found(payload)) == promised:
+        return payload
+    etag, uri = payload.info.etag, payload.info.uri
+    del payload
+    second = again()
+    if (sums := found(second)) == expected(second):
+        return second
+    if (sums, second.info.etag) != (first, etag):
+        msg = f"{uri} came in two ways, and neither is what its ETag {etag} promises"
+        raise IntegrityError(msg, uri=uri, hint="check the network")
+    # Nothing changes in the same way twice: a key encrypts the object, and with it the sum.
+    clients.etags_are_sums = False
+    return second
 
 
 def expected(payload: Payload) -> str | None:

@@ -15,7 +15,7 @@ from dagster_buckets_s3.credentials import CredentialProvider
 from dagster_buckets_s3.errors import code_of
 from dagster_buckets_s3.settings import Settings
 from dagster_buckets_s3.uploads import Feed
-from dagster_buckets_s3.wire import PARALLEL, Described, Fetched, Last, Span
+from dagster_buckets_s3.wire import PARALLEL, Described, Fetched, Last, NotModifiedError, Span
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -128,11 +128,13 @@ class ObstoreWire:
         )
         return answer["e_tag"] or ""
 
-    def get(self, path: str, span: Span, *, etag: str = "") -> Fetched:
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
         """See :class:`~dagster_buckets_s3.wire.Wire`; obstore goes on where an answer broke."""
         options: Any = {"range": {"suffix": span.size} if isinstance(span, Last) else span}
         if etag:
             options["if_match"] = etag
+        if unless:
+            options["if_none_match"] = unless
         answer = self._opened(path, options)
         described = _described(answer)
         return Fetched(memoryview(answer.bytes()), described)
@@ -154,6 +156,8 @@ class ObstoreWire:
 
         try:
             return obstore.get(self.reading, path, options=options)
+        except obstore.exceptions.NotModifiedError as error:
+            raise NotModifiedError from error
         except obstore.exceptions.GenericError as error:
             # An empty object has neither a first nor a last byte, which is what S3 objects to; moto
             # answers with all of it.

@@ -12,7 +12,7 @@ from dagster_buckets.objects import Buffer
 if TYPE_CHECKING:
     from dagster_buckets_s3.uploads import Feed
 
-__all__ = ["PARALLEL", "PART", "Described", "Fetched", "Last", "Span", "Wire"]
+__all__ = ["PARALLEL", "PART", "Described", "Fetched", "Last", "NotModifiedError", "Span", "Wire"]
 
 #: Bytes that one request carries. One connection to S3 gives about 90 MB/s.
 PART = 16 * 1024 * 1024
@@ -56,6 +56,10 @@ class Fetched:
     described: Described
 
 
+class NotModifiedError(Exception):
+    """The object is still the version that is known."""
+
+
 class Wire(Protocol):
     """Requests for objects of one bucket, each tried again after transient failures.
 
@@ -95,13 +99,17 @@ class Wire(Protocol):
         """
         ...
 
-    def get(self, path: str, span: Span, *, etag: str = "") -> Fetched:
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
         """Read a part by one request, less where the object has less; all of it if it is empty.
 
         Args:
             path: The whole key.
             span: Which part.
             etag: Of the only version that will do, if not any.
+            unless: Of the version that is known.
+
+        Raises:
+            NotModifiedError: It is still the one that is known.
         """
         ...
 

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
     from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 
-__all__ = ["KEY_LIMIT", "ObjectStore", "changed", "check_key", "check_prefix"]
+__all__ = [
+    "KEY_LIMIT",
+    "ObjectStore",
+    "SupportsRevalidation",
+    "changed",
+    "check_key",
+    "check_prefix",
+]
 
 #: The longest key, with its prefix, that S3 and GCS take, in bytes of UTF-8.
 KEY_LIMIT = 1024
@@ -158,6 +165,29 @@ class ObjectStore(Protocol):
 
     def uri(self, key: str) -> str:
         """The absolute URI of a key, as other tools understand it (``s3://…``, ``gs://…``)."""
+        ...
+
+
+@runtime_checkable
+class SupportsRevalidation(Protocol):
+    """A store that tells whether an object has changed, instead of sending it once more."""
+
+    def get_if_changed(self, key: str, known: ObjectInfo) -> Payload | None:
+        """The object, as :meth:`ObjectStore.get` gives it, if it is not the version that is known.
+
+        One request, which moves no body if it is.
+
+        Args:
+            key: Relative to the store's prefix.
+            known: As ``get`` described it, maybe long ago.
+
+        Returns:
+            ``None`` if it is that version still.
+
+        Raises:
+            ObjectNotFoundError: There is none any more.
+            IntegrityError: It did not verify, twice.
+        """
         ...
 
 

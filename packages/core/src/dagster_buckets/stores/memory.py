@@ -126,6 +126,11 @@ class MemoryStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return self._find(key)[1]
 
+    def get_if_changed(self, key: str, known: ObjectInfo) -> Payload | None:
+        """See :class:`~dagster_buckets.stores.base.SupportsRevalidation`."""
+        payload = self.get(key)
+        return None if payload.info.etag == known.etag else payload
+
     def exists(self, key: str) -> bool:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return check_key(key, prefix=self.prefix) in self._space.objects

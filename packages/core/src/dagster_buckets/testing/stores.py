@@ -20,7 +20,7 @@ from dagster_buckets.errors import (
     StoreUnavailableError,
 )
 from dagster_buckets.objects import Body, Header, digest_of
-from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -338,6 +338,27 @@ class StoreConformance:
         assert not store.exists("x2")
         with pytest.raises(InvalidKeyError):
             store.exists("../x")
+
+    @pytest.mark.parametrize("size", [0, 5, 17 * MIB], ids=["empty", "small", "large"])
+    def test_what_is_known_is_not_sent_again(self, store: ObjectStore, size: int) -> None:
+        """Of stores that can tell; the others have no cache."""
+        if not isinstance(store, SupportsRevalidation):
+            return
+        old, new = b"1" * size, b"2" * (size + 1)
+        store.put("x", Body.of(old))
+        known = store.get("x").info
+        assert store.get_if_changed("x", known) is None
+        store.put("x", Body.of(new), header=Header(format="bytes"))
+        fresh = store.get_if_changed("x", known)
+        assert fresh is not None
+        assert bytes(fresh.data) == new
+        assert fresh.info == store.get("x").info
+        assert fresh.info.header is not None
+        assert fresh.info.header.format == "bytes"
+        assert store.get_if_changed("x", fresh.info) is None
+        store.delete(["x"])
+        with pytest.raises(ObjectNotFoundError):
+            store.get_if_changed("x", fresh.info)
 
     # -- conditional writes --------------------------------------------------------------------
 
