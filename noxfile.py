@@ -107,8 +107,8 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
-    """What is broken on purpose, a quarter of it: networks, disks, writers, names, secrets."""
-    pytest(session, "tests/faults", "--rounds=0.25")
+    """What is broken on purpose, a part of it: networks, disks, writers, names, secrets."""
+    pytest(session, "tests/faults", "--rounds=0.15")
 
 
 @nox.session(venv_backend="none")

@@ -122,9 +122,18 @@ def fault_proxy(upstream: str, seed: int = 0, *, port: int = 0) -> Iterator[Faul
     proxy = FaultProxy("", random.Random(seed))  # noqa: S311 - repeatable, not secret
     started = threading.Event()
 
+    # The loop itself does not keep a task from being collected.
+    tasks: set[asyncio.Task[None]] = set()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = _Connection(proxy, (parts.hostname or "", parts.port or 80))
+        task = loop.create_task(connection.run(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     async def serve() -> None:
         server = await asyncio.start_server(
-            lambda r, w: _Connection(proxy, (parts.hostname or "", parts.port or 80)).run(r, w),
+            begin,
             "127.0.0.1",
             port,
             backlog=1024,
@@ -138,7 +147,7 @@ def fault_proxy(upstream: str, seed: int = 0, *, port: int = 0) -> Iterator[Faul
         # Some connections are accepted by now whose task begins in the next turn of the loop only,
         # and transports close one turn later.
         for _ in range(5):
-            open_ones = asyncio.all_tasks() - {asyncio.current_task()}
+            open_ones = list(tasks)
             for task in open_ones:
                 task.cancel()
             await asyncio.gather(*open_ones, return_exceptions=True)
