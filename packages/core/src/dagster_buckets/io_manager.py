@@ -210,6 +210,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             InvalidKeyError: The layout has no key for it.
 
         Example:
+            >>> from dagster_buckets import MemoryIOManager
             >>> manager = MemoryIOManager(name="lake", prefix="prod", format="parquet")
             >>> manager.uri_for(["sales", "orders"], "2024-01-31")
             'memory://lake/prod/sales/orders/partition=2024-01-31/data.parquet'
@@ -232,6 +233,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             ConfigurationError: The keys of the layout (``legacy``) do not tell.
 
         Example:
+            >>> from dagster_buckets import MemoryIOManager
             >>> manager = MemoryIOManager(name="lake")
             >>> found = manager.parse_uri("memory://lake/orders/partition=2024-01-31/data.parquet")
             >>> found.asset_key, found.partition_key, found.format
