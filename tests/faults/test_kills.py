@@ -98,12 +98,23 @@ def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
                 old = found
                 pending.pop(found, None)
                 assert [info.key for info in store.scan()] == [KEY]
+        # The kills fell on both sides of the moment at which the value changes.
+        assert 0 < seen["old"] < sum(seen.values()), seen
+        while site.backend != "gcs" and not left_by(site):
+            number += 1
+            writers.write(number, "stream", statistics.median(times) / 2)
     finally:
         writers.close()
-    # The kills fell on both sides of the moment at which the value changes.
-    killed = sum(seen.values())
-    assert killed / 10 < seen["old"] < killed * 0.9, seen
     _leftovers(site)
+
+
+def left_by(site: Site) -> list[Any]:
+    """What killed writers left; on Google Cloud Storage nobody can list it."""
+    if site.backend == "local":
+        folder = Path(site.control["root"], "prod", "asset")
+        return [path for path in folder.iterdir() if path.name != "data.bin"]
+    listed = site.client().list_multipart_uploads(Bucket=site.control["bucket"])
+    return list(listed.get("Uploads", []))
 
 
 def _leftovers(site: Site) -> None:
@@ -111,22 +122,18 @@ def _leftovers(site: Site) -> None:
     store: Any = site.bare()
     if site.backend == "gcs":
         return  # Google forgets sessions after a week; nobody can list them
-    before = bytes(store.get(KEY).data)
+    before, left = bytes(store.get(KEY).data), left_by(site)
+    assert left
+    # What may be another's, who is still at work, is spared.
+    assert store.sweep() == 0 or site.server == "moto"  # where every upload is of 2010
     if site.backend == "local":
-        folder = Path(site.control["root"], "prod", "asset")
-        left = [path for path in folder.iterdir() if path.name != "data.bin"]
-        assert left
         past = time.time() - 7200
         for path in left:
             os.utime(path, (past, past))
         assert store.sweep() == len(left)
-        assert [path.name for path in folder.iterdir()] == ["data.bin"]
     else:
-        client = site.client()
-        bucket = site.control["bucket"]
-        assert client.list_multipart_uploads(Bucket=bucket)["Uploads"]
-        assert store.sweep(timedelta(seconds=-60)) > 0
-        assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+        store.sweep(timedelta(seconds=-60))
+    assert left_by(site) == []
     assert bytes(store.get(KEY).data) == before
 
 

@@ -49,9 +49,11 @@ def test_round_trips_through_a_network_that_breaks(
 
     with ThreadPoolExecutor(8) as pool:
         times = list(pool.map(trip, range(scaled(500))))
-    assert set(site.proxy.done) == set(TRANSIENT)
-    share = sum(site.proxy.done.values()) / len(site.proxy.requests)
-    assert 0.15 < share < 0.25
+    broken, of = sum(site.proxy.done.values()), len(site.proxy.requests)
+    share = broken / of
+    # Four times the deviation that chance has.
+    assert abs(share - 0.2) < 4 * (0.2 * 0.8 / of) ** 0.5
+    assert set(site.proxy.done) == set(TRANSIENT) or broken < 100
     cuts = statistics.quantiles(times, n=100)
     print(f"{site.server}: median {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s, {share:.0%} of requests")  # noqa: T201
     assert cuts[98] < 3
