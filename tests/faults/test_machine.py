@@ -119,7 +119,7 @@ def test_ctrl_c_during_a_slow_read(server: str, make_site: MakeSite) -> None:
             begun = time.monotonic()
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=20)
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 8
         finally:
             process.kill()
     assert "interrupted" in out
