@@ -31,7 +31,9 @@ LONG_AND_ALIKE = (
     "conformance/test_layouts",
     "conformance/test_local_spelling",
     "conformance/test_many_keys",
+    "conformance/test_s3_forks",
     "conformance/test_s3_on_seaweedfs",
+    "conformance/test_s3_options",
     "conformance/test_server_matrix",
     "unit/test_address",
     "unit/test_docs",
@@ -108,7 +110,7 @@ def integration(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
     """What is broken on purpose, a part of it: networks, disks, writers, names, secrets."""
-    pytest(session, "tests/faults", "--rounds=0.15")
+    pytest(session, "tests/faults", "--rounds=0.1")
 
 
 @nox.session(venv_backend="none")
