@@ -110,13 +110,13 @@ def integration(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
     """What is broken on purpose, a part of it: networks, disks, writers, names, secrets."""
-    pytest(session, "tests/faults", "--rounds=0.1")
+    pytest(session, "-n", "4", "tests/faults", "--rounds=0.1")  # most of the time they wait
 
 
 @nox.session(venv_backend="none")
 def chaos(session: nox.Session) -> None:
     """All of it, or so many times as much: `-- --rounds 10 --seed 7` (minutes; nightly)."""
-    pytest(session, "tests/faults")
+    pytest(session, "-n", "4", "tests/faults")
 
 
 @nox.session(venv_backend="none")
