@@ -12,7 +12,7 @@ from dagster_buckets.errors import IntegrityError, StoreUnavailableError
 from dagster_buckets.stores.base import changed
 from dagster_buckets.threads import Pool
 
-from dagster_buckets_s3.wire import PARALLEL, PART
+from dagster_buckets_s3.wire import PARALLEL_READS, PART, RANGE
 
 if TYPE_CHECKING:
     from dagster_buckets_s3.clients import Clients
@@ -44,16 +44,17 @@ class Version:
             ChangedError: Another version is in place.
             IntegrityError: Fewer bytes came than were asked for.
         """
-        starts = range(0, len(target), PART)
+        step = PART if len(target) <= PART else RANGE
+        starts = range(0, len(target), step)
 
         def fetch(start: int) -> None:
-            self._fetch(target[start : start + PART], offset + start)
+            self._fetch(target[start : start + step], offset + start)
 
         if len(starts) <= 1:
             for start in starts:
                 fetch(start)
             return
-        pool = Pool(min(PARALLEL, len(starts)), "s3-range")
+        pool = Pool(min(PARALLEL_READS, len(starts)), "s3-range")
         try:
             for future in [pool.submit(fetch, start) for start in starts]:
                 future.result()

@@ -12,12 +12,27 @@ from dagster_buckets.objects import Buffer
 if TYPE_CHECKING:
     from dagster_buckets_s3.uploads import Feed
 
-__all__ = ["PARALLEL", "PART", "Described", "Fetched", "Last", "NotModifiedError", "Span", "Wire"]
+__all__ = [
+    "PARALLEL",
+    "PARALLEL_READS",
+    "PART",
+    "RANGE",
+    "Described",
+    "Fetched",
+    "Last",
+    "NotModifiedError",
+    "Span",
+    "Wire",
+]
 
 #: Bytes that one request carries. One connection to S3 gives about 90 MB/s.
 PART = 16 * 1024 * 1024
 #: Requests for one object at the same time.
 PARALLEL = 12
+#: The same of a read beyond its first part: smaller, because all that are under way are in memory
+#: twice, and more of them.
+RANGE = 8 * 1024 * 1024
+PARALLEL_READS = 16
 
 
 @dataclass(frozen=True, slots=True)
