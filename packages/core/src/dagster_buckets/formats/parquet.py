@@ -186,11 +186,10 @@ class ParquetFormat(TableFormat):
 
         def read(ref: ObjectRef) -> pa.Table:
             part = PartOf.at(ref)
-            with part.confirmed():
-                keep = self.kept(part.schema, as_type)
-                wanted = self._groups(part), self._fetched(part, keep)
-                table = part.table(*wanted, self.limit.of(ref.size, ref.uri))
-                return self.projection.of(restored(table, part.schema), ref.uri, keep=keep)
+            keep = self.kept(part.schema, as_type)
+            wanted = self._groups(part), self._fetched(part, keep)
+            table = part.table(*wanted, self.limit.of(ref.size, ref.uri))
+            return self.projection.of(restored(table, part.schema), ref.uri, keep=keep)
 
         with reading(ref.uri, "Parquet"):
             return twice(read, ref)
@@ -198,9 +197,8 @@ class ParquetFormat(TableFormat):
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
         def look(ref: ObjectRef) -> tuple[PartOf, list[str] | None, list[int], list[str] | None]:
             part = PartOf.at(ref)
-            with part.confirmed():
-                names = self.projection.names(part.schema, ref.uri)
-                return part, names, self._groups(part), self._fetched(part, ())
+            names = self.projection.names(part.schema, ref.uri)
+            return part, names, self._groups(part), self._fetched(part, ())
 
         with reading(ref.uri, "Parquet"):
             part, names, groups, fetched = twice(look, ref)

@@ -1,14 +1,13 @@
 """Parquet parts: columns and groups of rows of an object, which are all that is fetched of it.
 
 What comes is checked as it comes: pages have checksums, and the footer, which has none, is read
-twice, the second time while its first reading is in use. What arrives damaged is fetched once more.
+twice. What arrives damaged is fetched once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +18,6 @@ from dagster_buckets.formats.parquet_limits import Reopen, read_batches, read_bo
 from dagster_buckets.formats.parquet_plans import footer_length, ranges_of, read_footer, with_footer
 from dagster_buckets.formats.parquet_types import original_schema
 from dagster_buckets.formats.ranged_files import RangedFile
-from dagster_buckets.objects import Buffer
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.threads import Pool
 
@@ -57,68 +55,40 @@ def opened(source: Any, **options: Any) -> pq.ParquetFile:
     return pq.ParquetFile(source, page_checksum_verification=True, **options)
 
 
-class _Footer:
-    """A footer that is read a second time: a wrong statistic would leave out rows without a word.
-
-    What came with all of its object was verified.
-    """
-
-    def __init__(self, ref: ObjectRef) -> None:
-        self.metadata = read_footer(ref)
-        length = footer_length(ref.tail) or 0
-        self._first = ref.tail[-length:]
-        self._again: Future[Buffer] | None = None
-        if len(ref.tail) < ref.size:
-            pool = Pool(1, "buckets-footer")
-            self._again = pool.submit(ref.store.read_range, ref.info, ref.size - length, ref.size)
-
-    def confirm(self) -> None:
-        """Wait for the second reading.
-
-        Raises:
-            OSError: It is another.
-        """
-        if self._again is not None and bytes(self._again.result()) != self._first:
-            msg = "its footer came in two ways"
-            raise OSError(msg)
-
-
 @dataclass(frozen=True, slots=True)
 class PartOf:
-    """An object whose footer was read.
+    """An object whose footer was read, twice: no checksum covers it.
+
+    A wrong statistic would leave out rows without a word, and a wrong offset ends the process.
 
     Attributes:
         ref: The object, with its footer in its tail.
+        footer: What it says.
         schema: As it was when it was written.
     """
 
     ref: ObjectRef
+    footer: pq.FileMetaData
     schema: pa.Schema
-    _footer: _Footer
 
     @classmethod
     def at(cls, ref: ObjectRef) -> PartOf:
-        """Read the footer of an object, and begin to read it again."""
-        ref = with_footer(ref)
-        footer = _Footer(ref)
-        return cls(ref, original_schema(footer.metadata), footer)
-
-    @property
-    def footer(self) -> pq.FileMetaData:
-        """What the footer says."""
-        return self._footer.metadata
-
-    @contextmanager
-    def confirmed(self) -> Iterator[None]:
-        """A block that uses the footer, and is over when that has been read a second time.
+        """Read the footer of an object, two times at once.
 
         Raises:
-            OSError: It is another than the first; also in place of what the block raises.
+            OSError: It came in two ways.
         """
-        try:
-            yield
-        finally:
-            self._footer.confirm()
+        again: Future[ObjectRef] | None = None
+        # What came with all of its object was verified.
+        if len(ref.tail) < ref.size:
+            again = Pool(1, "buckets-footer").submit(with_footer, replace(ref, tail=b""))
+        ref = with_footer(ref)
+        length = footer_length(ref.tail) or 0
+        if again is not None and again.result().tail[-length:] != ref.tail[-length:]:
+            msg = "its footer came in two ways"
+            raise OSError(msg)
+        footer = read_footer(ref)
+        return cls(ref, footer, original_schema(footer))
 
     def table(self, groups: list[int], columns: list[str] | None, bound: Bound) -> pa.Table:
         """These groups of rows.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import BinaryIO
 
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
@@ -62,7 +63,7 @@ class CachedStore:
             fresh = self._revalidating.get_if_changed(key, known.info)
             if fresh is None:
                 self.hits += 1
-                return Payload(known.data, ObjectInfo(**{**_fields(known.info), "key": key}))
+                return Payload(known.data, replace(known.info, key=key))
         else:
             fresh = self.store.get(key)
         try:
@@ -121,7 +122,3 @@ class CachedStore:
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return self.store.uri(key)
-
-
-def _fields(info: ObjectInfo) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in ObjectInfo.__dataclass_fields__}
