@@ -10,86 +10,29 @@ import asyncio
 import functools
 import json
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Proxy", "Traffic", "latency_proxy"]
+from benchmarks.servers.serving import TRAFFIC, serving, until_left
+
+__all__ = ["distance"]
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_ASKED = f"GET {TRAFFIC} ".encode()
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What went through a proxy.
-
-    Attributes:
-        requests: Method and target of each, as ``GET /bucket/key``.
-        connections: How many a client opened.
-        most_at_once: How many requests were delayed at the same time.
-        received: The bytes of the answers, with their heads.
-    """
-
-    requests: tuple[str, ...]
-    connections: int
-    most_at_once: int
-    received: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A running proxy.
-
-    Attributes:
-        endpoint: What to give to clients instead of the server's.
-        process: The one that it runs in.
-    """
-
-    endpoint: str
-    process: subprocess.Popen[str]
-
-    def take(self) -> Traffic:
-        """What went through since the last call."""
-        assert self.process.stdin is not None  # noqa: S101 - for the type checker
-        assert self.process.stdout is not None  # noqa: S101
-        self.process.stdin.write("take\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        return Traffic(
-            tuple(answer["requests"]),
-            answer["connections"],
-            answer["most_at_once"],
-            answer["received"],
-        )
-
-
-@contextmanager
-def latency_proxy(upstream: str, seconds: float) -> Iterator[Proxy]:
-    """Run a proxy on the loopback interface, and end it.
+def distance(upstream: str, seconds: float) -> AbstractContextManager[str]:
+    """Run a proxy on the loopback interface, and end it; gives the endpoint to use instead.
 
     Args:
         upstream: The server's endpoint, ``http://host:port``.
         seconds: By which each request reaches it later.
     """
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "benchmarks.latency", upstream, str(seconds)],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None  # noqa: S101 - for the type checker
-            yield Proxy(process.stdout.readline().strip(), process)
-        finally:
-            process.kill()
+    return serving("benchmarks.servers.distance", upstream, seconds)
 
 
 class _Relay:
@@ -97,14 +40,20 @@ class _Relay:
 
     def __init__(self, host: str, port: int, seconds: float) -> None:
         self.host, self.port, self.seconds = host, port, seconds
-        self.requests: list[str] = []
-        self.connections = self.waiting = self.most = self.received = 0
+        self.seen: dict[str, Any] = {}
+        self.take()
 
-    def take(self) -> str:
-        taken = {"requests": self.requests, "connections": self.connections}
-        taken |= {"most_at_once": self.most, "received": self.received}
-        self.requests, self.connections, self.most, self.received = [], 0, 0, 0
-        return json.dumps(taken)
+    def take(self) -> bytes:
+        """What went through since the last call; heads of answers count as their bodies do."""
+        seen, self.seen = self.seen, {"requests": {}, "received": 0, "sent": 0}
+        return json.dumps(seen).encode()
+
+    def count(self, head: bytes, body: int) -> None:
+        """Count one request."""
+        method = head.partition(b" ")[0].decode()
+        counts = self.seen["requests"]
+        counts[method] = counts.get(method, 0) + 1
+        self.seen["received"] += body
 
 
 class _Requests(asyncio.Protocol):
@@ -124,7 +73,6 @@ class _Requests(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
         self._client = transport
-        self._relay.connections += 1
         self._opening = asyncio.ensure_future(self._open())
 
     def data_received(self, data: bytes) -> None:
@@ -167,15 +115,16 @@ class _Requests(asyncio.Protocol):
             raise NotImplementedError(msg)
         length = _LENGTH.search(head)
         self._body = int(length[1]) if length else 0
-        self._delayed = True
         relay = self._relay
-        relay.requests.append(head.partition(b" HTTP/")[0].decode())
-        relay.waiting += 1
-        relay.most = max(relay.most, relay.waiting)
+        if head.startswith(_ASKED):
+            seen = relay.take()
+            self._client.write(b"HTTP/1.1 200 X\r\ncontent-length: %d\r\n\r\n" % len(seen) + seen)
+            return
+        self._delayed = True
+        relay.count(head, self._body)
         asyncio.get_running_loop().call_later(relay.seconds, self._send, head)
 
     def _send(self, head: bytes) -> None:
-        self._relay.waiting -= 1
         self._delayed = False
         if self._server is not None:
             self._server.write(head)
@@ -190,7 +139,7 @@ class _Answers(asyncio.Protocol):
         self._client = client
 
     def data_received(self, data: bytes) -> None:
-        self._relay.received += len(data)
+        self._relay.seen["sent"] += len(data)
         self._client.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -204,13 +153,7 @@ async def _run(upstream: str, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     # One client may connect with all its threads at once.
     server = await loop.create_server(lambda: _Requests(relay), "127.0.0.1", 0, backlog=1024)
-    port = server.sockets[0].getsockname()[1]
-    sys.stdout.write(f"http://127.0.0.1:{port}\n")
-    sys.stdout.flush()
-    # At the end of the input whoever started the proxy is gone.
-    while await loop.run_in_executor(None, sys.stdin.readline):
-        sys.stdout.write(relay.take() + "\n")
-        sys.stdout.flush()
+    await until_left(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
 if __name__ == "__main__":
