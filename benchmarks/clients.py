@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-__all__ = ["BUCKET", "bare", "boto3_client", "dagster_polars", "on_s3fs", "ours", "ours_on_gcs", "stock"]
+__all__ = [
+    "BUCKET",
+    "bare",
+    "boto3_client",
+    "dagster_polars",
+    "on_s3fs",
+    "ours",
+    "ours_on_gcs",
+    "stock",
+]
 
 BUCKET = "bench"
 _REGION = "us-east-1"
@@ -71,9 +80,7 @@ def dagster_polars(endpoint: str) -> Any:
     from dagster_polars import PolarsParquetIOManager
 
     options = {**_s3fs_options(endpoint), "aws_allow_http": "true"}
-    return PolarsParquetIOManager(
-        base_dir=f"s3://{BUCKET}/polars", storage_options=options
-    )
+    return PolarsParquetIOManager(base_dir=f"s3://{BUCKET}/polars", storage_options=options)
 
 
 def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:

@@ -164,7 +164,17 @@ def _once(python: Path, case: str, way: Way, given: Mapping[str, Any]) -> dict[s
     arguments = {**given, **way.given}
     warm = json.dumps({**arguments, **way.warm} if way.warm else {})
     done = subprocess.run(  # noqa: S603 - our own command
-        [str(python), "-W", "ignore", "-m", "benchmarks.worker", case, way.call, json.dumps(arguments), warm],
+        [
+            str(python),
+            "-W",
+            "ignore",
+            "-m",
+            "benchmarks.worker",
+            case,
+            way.call,
+            json.dumps(arguments),
+            warm,
+        ],
         cwd=ROOT,
         check=False,
         capture_output=True,

@@ -74,9 +74,7 @@ def load_one(manager: Any, meter: Meter, annotation: Any) -> Any:
     return _loaded(manager, meter, annotation, [dg.AssetSpec(ASSET)], None)
 
 
-def _loaded(
-    manager: Any, meter: Meter, annotation: Any, sources: list[Any], mapping: Any
-) -> Any:
+def _loaded(manager: Any, meter: Meter, annotation: Any, sources: list[Any], mapping: Any) -> Any:
     loaded: list[Any] = []
 
     def taker(orders: Any) -> None:

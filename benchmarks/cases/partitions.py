@@ -260,7 +260,10 @@ CASE = Case(
         _ours("`pl.DataFrame`", "polars", _POLARS),
         Way(_PICKLES, "load_bare", {"result": "pickles"}, warm=_WARM),
         _ours("`dict`, pickles", "pickles", _PICKLES, "pickle"),
-        *(Way(name, "load_peer", {"peer": peer}, warm=_WARM, peer=True) for name, peer in _PEERS.items()),
+        *(
+            Way(name, "load_peer", {"peer": peer}, warm=_WARM, peer=True)
+            for name, peer in _PEERS.items()
+        ),
         Way(_WRITE, "write_bare", warm=_WARM),
         Way("ours: write `dict[str, pa.Table]`", "write_ours", warm=_WARM, beside=_WRITE),
     ],

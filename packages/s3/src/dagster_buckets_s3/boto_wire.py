@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from dagster_buckets.objects import Buffer
 
 from dagster_buckets_s3.errors import code_of
 from dagster_buckets_s3.settings import Settings
 from dagster_buckets_s3.uploads import Feed, upload_parts
-from dagster_buckets_s3.wire import Described, Fetched, Last, NotModifiedError, Span
+from dagster_buckets_s3.wire import Arriving, Described, Last, NotModifiedError, Span
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,29 +68,20 @@ class BotoWire:
 
         return upload_parts(self.client, self._place(path), feed, metadata, condition, sent)
 
-    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Arriving:
         """See :class:`~dagster_buckets_s3.wire.Wire`; goes on where an answer broke."""
-        end = self._end()
         wanted = {"IfMatch": etag, "IfNoneMatch": unless}
         condition = {name: value for name, value in wanted.items() if value}
+        end = self._end()
         answer = self._opened(path, _range(span), condition)
         described = _described(answer)
-        data = memoryview(bytearray(answer.get("ContentLength", 0)))
-        start, count = _position(answer)[0], 0
-        for attempt in range(1, self.settings.max_attempts + 1):
-            try:
-                for received in _received(answer["Body"], data[count:]):
-                    count += received
-                    _check(end)
-                break
-            except Exception as error:
-                over = attempt == self.settings.max_attempts or time.monotonic() > end
-                if code_of(error) != "unreachable" or over or not described.etag:
-                    raise
-                time.sleep(min(2.0, 0.1 * 2**attempt))
-                rest = f"bytes={start + count}-{start + len(data) - 1}"
-                answer = self._opened(path, rest, {"IfMatch": described.etag})
-        return Fetched(data, described)
+        start, size = _position(answer)[0], answer.get("ContentLength", 0)
+
+        def again(position: int) -> Any:
+            rest = f"bytes={position}-{start + size - 1}"
+            return self._opened(path, rest, {"IfMatch": described.etag})
+
+        return _Arriving(answer["Body"], described, size, start, again, self.settings, end)
 
     def head(self, path: str) -> Described:
         """See :class:`~dagster_buckets_s3.wire.Wire`."""
@@ -124,6 +117,39 @@ class BotoWire:
 
     def _end(self) -> float:
         return time.monotonic() + self.settings.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    """Goes on where an answer broke: ``again`` asks for the rest, from a position on."""
+
+    body: Any
+    described: Described
+    size: int
+    start: int
+    again: Callable[[int], Any]
+    settings: Settings
+    end: float
+
+    def all(self) -> Buffer:
+        data = memoryview(bytearray(self.size))
+        return data[: self.fill(data)]
+
+    def fill(self, target: memoryview) -> int:
+        body, count, attempts = self.body, 0, self.settings.max_attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                for received in _received(body, target[count:]):
+                    count += received
+                    _check(self.end)
+                break
+            except Exception as error:
+                over = attempt == attempts or time.monotonic() > self.end
+                if code_of(error) != "unreachable" or over or not self.described.etag:
+                    raise
+                time.sleep(min(2.0, 0.1 * 2**attempt))
+                body = self.again(self.start + count)["Body"]
+        return count
 
 
 class _Sent(io.BytesIO):

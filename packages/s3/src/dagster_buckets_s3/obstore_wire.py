@@ -9,13 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import urlsplit
 
+from dagster_buckets.objects import Buffer
+
 from dagster_buckets_s3.boto_wire import BotoWire
 from dagster_buckets_s3.control import address
 from dagster_buckets_s3.credentials import CredentialProvider
 from dagster_buckets_s3.errors import code_of
 from dagster_buckets_s3.settings import Settings
 from dagster_buckets_s3.uploads import Feed
-from dagster_buckets_s3.wire import PARALLEL, Described, Fetched, Last, NotModifiedError, Span
+from dagster_buckets_s3.wire import (
+    PARALLEL,
+    PARALLEL_RANGES,
+    PART,
+    Arriving,
+    Described,
+    Last,
+    NotModifiedError,
+    Span,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,6 +38,30 @@ __all__ = ["ObstoreWire"]
 
 #: What obstore says of an answer that is not about the range.
 _WHOLE = "Received non-partial response"
+
+
+#: Bytes that are taken from an answer at once: they are copied while they are in the CPU's cache.
+_STEP = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    answer: GetResult
+    described: Described
+    size: int
+
+    def all(self) -> Buffer:
+        return memoryview(self.answer.bytes())
+
+    def fill(self, target: memoryview) -> int:
+        count = 0
+        for piece in self.answer.stream(min_chunk_size=_STEP):
+            data = memoryview(piece)
+            if count + len(data) > len(target):
+                return count + len(data)
+            target[count : count + len(data)] = data
+            count += len(data)
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +159,11 @@ class ObstoreWire:
             tags=dict(self.tags),
             use_multipart=True,
             chunk_size=feed.part,
-            max_concurrency=PARALLEL,
+            max_concurrency=PARALLEL if feed.part >= PART else PARALLEL_RANGES,
         )
         return answer["e_tag"] or ""
 
-    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Arriving:
         """See :class:`~dagster_buckets_s3.wire.Wire`; obstore goes on where an answer broke."""
         options: Any = {"range": {"suffix": span.size} if isinstance(span, Last) else span}
         if etag:
@@ -136,8 +171,8 @@ class ObstoreWire:
         if unless:
             options["if_none_match"] = unless
         answer = self._opened(path, options)
-        described = _described(answer)
-        return Fetched(memoryview(answer.bytes()), described)
+        start, stop = answer.range
+        return _Arriving(answer, _described(answer), stop - start)
 
     def head(self, path: str) -> Described:
         """See :class:`~dagster_buckets_s3.wire.Wire`."""

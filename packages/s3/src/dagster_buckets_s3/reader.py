@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dagster_buckets.buffers import writable
 from dagster_buckets.errors import IntegrityError, StoreUnavailableError
 from dagster_buckets.stores.base import changed
 from dagster_buckets.threads import Pool
 
-from dagster_buckets_s3.wire import PARALLEL_READS, PART, RANGE
+from dagster_buckets_s3.wire import PARALLEL_RANGES, PART, RANGE, Arriving
 
 if TYPE_CHECKING:
     from dagster_buckets_s3.clients import Clients
@@ -37,26 +38,33 @@ class Version:
     etag: str
     size: int
 
-    def fill(self, target: memoryview, offset: int) -> None:
+    def fill(self, target: memoryview, offset: int, begun: Arriving | None = None) -> None:
         """Fill ``target`` with the bytes from ``offset`` on, in parallel ranges.
+
+        Args:
+            target: All of it.
+            offset: Bytes from the beginning of the object.
+            begun: The answer to a request for the first of them, which is on its way.
 
         Raises:
             ChangedError: Another version is in place.
             IntegrityError: Fewer bytes came than were asked for.
         """
+        done = begun.size if begun else 0
         step = PART if len(target) <= PART else RANGE
-        starts = range(0, len(target), step)
+        starts = range(done, len(target), step)
 
         def fetch(start: int) -> None:
             self._fetch(target[start : start + step], offset + start)
 
-        if len(starts) <= 1:
+        if not begun and len(starts) <= 1:
             for start in starts:
                 fetch(start)
             return
-        pool = Pool(min(PARALLEL_READS, len(starts)), "s3-range")
+        pool = Pool(min(PARALLEL_RANGES, len(starts) + 1), "s3-range")
         try:
-            for future in [pool.submit(fetch, start) for start in starts]:
+            futures = [pool.submit(self._take, begun, target[:done], offset)] if begun else []
+            for future in [*futures, *(pool.submit(fetch, start) for start in starts)]:
                 future.result()
         finally:
             # The threads write into the caller's memory: none may be left behind.
@@ -65,11 +73,12 @@ class Version:
     def _fetch(self, target: memoryview, offset: int) -> None:
         span = (offset, offset + len(target))
         with same_version(self.uri), self.clients.calling(self.uri) as connections:
-            data = connections.wire.get(self.path, span, etag=self.etag).data
-        if (count := memoryview(data).nbytes) != len(target):
+            self._take(connections.wire.get(self.path, span, etag=self.etag), target, offset)
+
+    def _take(self, answer: Arriving, target: memoryview, offset: int) -> None:
+        if (count := answer.fill(target)) != len(target):
             msg = f"{self.uri}: {count} bytes came instead of {len(target)} from {offset} on"
-            raise IntegrityError(msg, uri=self.uri, hint="read it again; check the network")
-        target[:] = memoryview(data)
+            raise IntegrityError(msg, uri=self.uri, hint="check the network")
 
 
 @contextmanager
@@ -121,6 +130,6 @@ class ObjectReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest, in parallel ranges."""
-        data = bytearray(max(0, self._version.size - self._position))
+        data = writable(max(0, self._version.size - self._position))
         self.readinto(data)
         return bytes(data)

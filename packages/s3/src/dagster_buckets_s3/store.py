@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Unpack, cast
 
+from dagster_buckets.buffers import writable
 from dagster_buckets.errors import (
     IntegrityError,
     InvalidKeyError,
@@ -137,11 +138,9 @@ class S3Store:
 
     def get_if_changed(self, key: str, known: ObjectInfo) -> Payload | None:
         """See :class:`~dagster_buckets.stores.base.SupportsRevalidation`."""
-        first = self._part_unless(key, (0, PART), known.etag)
-        if first is None:
-            return None
         try:
-            return self._sound(self._whole(first).verify(), key)
+            payload = self._read_unless(key, known.etag)
+            return payload and self._sound(payload.verify(), key)
         except (IntegrityError, ChangedError):
             return self._sound(self._read(key).verify(), key)
 
@@ -160,8 +159,8 @@ class S3Store:
 
     def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`; in parallel above 16 MiB."""
-        target = bytearray(stop - start)
-        self._version(version).fill(memoryview(target), start)
+        target = writable(stop - start)
+        self._version(version).fill(target, start)
         return target
 
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
@@ -263,19 +262,27 @@ class S3Store:
         return path
 
     def _read(self, key: str) -> Payload:
-        return self._whole(self._part(key, (0, PART)))
+        payload = self._read_unless(key)
+        assert payload is not None  # noqa: S101 - without a condition there is always one
+        return payload
 
-    def _whole(self, first: Payload) -> Payload:
-        """All of an object, from its first part on."""
-        info = first.info
-        if info.size <= PART or memoryview(first.data).nbytes != PART:
-            return first
-        data = bytearray(info.size)
-        target = memoryview(data)
-        target[:PART] = first.data
-        del first
-        self._version(info).fill(target[PART:], PART)
-        return Payload(data, info)
+    def _read_unless(self, key: str, known: str = "") -> Payload | None:
+        """All of an object, if it is not the version that is known.
+
+        The rest is asked for as soon as the head of the first answer says how large it is.
+        """
+        path, uri = self._kept(key), self.uri(key)
+        with same_version(uri), self._clients.calling(uri) as clients:
+            try:
+                first = clients.wire.get(path, (0, PART), unless=known)
+            except NotModifiedError:
+                return None
+            info = self._info(key, first.described)
+            if info.size <= PART or first.size != PART:
+                return Payload(first.all(), info)
+            target = writable(info.size)
+            self._version(info).fill(target, 0, first)
+            return Payload(target, info)
 
     def _sound(self, payload: Payload, key: str) -> Payload:
         """The payload if it is what its ETag promises, or the next if that is."""
@@ -285,19 +292,10 @@ class S3Store:
         return Version(self._clients, self._path(info.key), info.uri, info.etag, info.size)
 
     def _part(self, key: str, span: Span) -> Payload:
-        part = self._part_unless(key, span)
-        assert part is not None  # noqa: S101 - without a condition there is always one
-        return part
-
-    def _part_unless(self, key: str, span: Span, known: str = "") -> Payload | None:
-        """A part of an object, if that is not the version that is known."""
         path, uri = self._kept(key), self.uri(key)
         with same_version(uri), self._clients.calling(uri) as clients:
-            try:
-                part = clients.wire.get(path, span, unless=known)
-            except NotModifiedError:
-                return None
-            return Payload(part.data, self._info(key, part.described))
+            part = clients.wire.get(path, span)
+            return Payload(part.all(), self._info(key, part.described))
 
     def _info(self, key: str, found: Described) -> ObjectInfo:
         if not found.etag or found.modified is None:

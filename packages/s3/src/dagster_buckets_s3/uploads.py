@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dagster_buckets.objects import Body, Buffer
 from dagster_buckets.threads import Pool
 
-from dagster_buckets_s3.wire import PARALLEL, PART
+from dagster_buckets_s3.wire import PARALLEL, PART, RANGE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,7 +37,7 @@ class Feed:
     """
 
     def __init__(self, body: Body) -> None:
-        self.part = max(PART, -(-(body.size or 0) // PARTS))
+        self.part = max(PART if body.held is None else RANGE, -(-(body.size or 0) // PARTS))
         self.failure: BaseException | None = None
         self.size = 0
         self._body = body

@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARALLEL",
-    "PARALLEL_READS",
+    "PARALLEL_RANGES",
     "PART",
     "RANGE",
+    "Arriving",
     "Described",
-    "Fetched",
     "Last",
     "NotModifiedError",
     "Span",
     "Wire",
 ]
 
-#: Bytes that one request carries. One connection to S3 gives about 90 MB/s.
+#: Up to so many bytes one request carries an object. Parts of a stream have as many: nobody knows
+#: how long it is, and S3 takes 10,000.
 PART = 16 * 1024 * 1024
-#: Requests for one object at the same time.
-PARALLEL = 12
-#: The same of a read beyond its first part: smaller, because all that are under way are in memory
-#: twice, and more of them.
+#: Of a larger one each carries so many. One connection to S3 gives about 90 MB/s; small pieces end
+#: at about the same time.
 RANGE = 8 * 1024 * 1024
-PARALLEL_READS = 16
+#: Requests for one object at the same time: of its parts, and of its ranges.
+PARALLEL = 12
+PARALLEL_RANGES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,33 @@ class Described:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The bytes of one answer, and what it says of the object that they come from."""
+class Arriving(Protocol):
+    """An answer whose head is here, and whose bytes are to come. They can be taken once."""
 
-    data: Buffer
-    described: Described
+    @property
+    def described(self) -> Described:
+        """What it says of the object that they come from."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there will be."""
+        ...
+
+    def all(self) -> Buffer:
+        """Wait for all of them, which may be fewer if the connection says so."""
+        ...
+
+    def fill(self, target: memoryview) -> int:
+        """Put them where they belong, as they come.
+
+        Args:
+            target: As many as there will be.
+
+        Returns:
+            How many came, if not all of them did.
+        """
+        ...
 
 
 class NotModifiedError(Exception):
@@ -114,8 +136,8 @@ class Wire(Protocol):
         """
         ...
 
-    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Fetched:
-        """Read a part by one request, less where the object has less; all of it if it is empty.
+    def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Arriving:
+        """Ask for a part by one request, less where the object has less; all of it if it is empty.
 
         Args:
             path: The whole key.
