@@ -19,7 +19,12 @@ __all__ = [
 BUCKET = "bench"
 _REGION = "us-east-1"
 #: For all of them, from the environment, as in a deployment. No server here looks at it.
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "of-no-account"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "of-no-account",
+    # Of Polars, which dagster-polars has no way to tell.
+    "AWS_ALLOW_HTTP": "true",
+}
 os.environ.update(KEYS)
 
 
@@ -79,8 +84,9 @@ def dagster_polars(endpoint: str) -> Any:
     """The manager of dagster-polars for Parquet."""
     from dagster_polars import PolarsParquetIOManager
 
-    options = {**_s3fs_options(endpoint), "aws_allow_http": "true"}
-    return PolarsParquetIOManager(base_dir=f"s3://{BUCKET}/polars", storage_options=options)
+    return PolarsParquetIOManager(
+        base_dir=f"s3://{BUCKET}/polars", storage_options=_s3fs_options(endpoint)
+    )
 
 
 def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:
@@ -109,11 +115,11 @@ def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:
 
     class AtOnce(ByHand):
         async def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:  # noqa: ARG002
-            session = await path.fs.set_session()
-            try:
-                return pl.read_parquet(io.BytesIO(await path.fs._cat_file(str(path))))  # noqa: SLF001
-            finally:
-                del session
+            return pl.read_parquet(io.BytesIO(await path.fs._cat_file(str(path))))  # noqa: SLF001
 
-    base = UPath(f"s3://{BUCKET}/upath", **_s3fs_options(endpoint), asynchronous=asynchronous)
+    # An instance of s3fs belongs to one event loop, and Dagster makes one for each load.
+    alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
+    # An instance of s3fs belongs to one event loop, and Dagster makes one for each load.
+    alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
+    base = UPath(f"s3://{BUCKET}/upath", **_s3fs_options(endpoint), **alone)
     return (AtOnce if asynchronous else ByHand)(base_path=base)

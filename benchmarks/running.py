@@ -156,6 +156,8 @@ def run(
                 if number < way.rounds:
                     python = peers if way.peer else Path(sys.executable)
                     found[way.name].append(_once(python, case.name, way, given))
+                    one = found[way.name][-1]
+                    log(f"  {way.name}: {one['seconds']:.2f} s, {one['cpu']:.2f} CPU-s")
             log(f"{case.name}: round {number + 1} took {time.monotonic() - begun:.0f} s")
     return {way.name: Record(way, found[way.name]) for way in ways}
 

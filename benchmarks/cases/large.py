@@ -11,6 +11,7 @@ from benchmarks.clients import BUCKET, bare, boto3_client, ours
 from benchmarks.meter import Meter
 from benchmarks.running import Bound, Case, Results, Way
 from benchmarks.servers.cloud import cloud
+from benchmarks.servers.serving import forget
 
 MIB = 1024 * 1024
 SIZE = 512 * MIB
@@ -102,6 +103,7 @@ def on(meter: Meter, *, verb: str, network: str, **given: Any) -> None:
     """One of both, through one of both."""
     meter.endpoint = given["endpoint"] = given[network]
     (write if verb == "write" else read)(meter, **given)
+    forget(given["endpoint"])
 
 
 _NAMES = {

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from urllib.parse import parse_qs, unquote
 
 from benchmarks.servers.objects import Answer, Bucket, Request
-from benchmarks.servers.serving import TRAFFIC, serving, until_left
+from benchmarks.servers.serving import FORGET, TRAFFIC, serving, until_left
 
 __all__ = ["cloud"]
 
@@ -109,7 +109,7 @@ class _Connection(asyncio.BufferedProtocol):
     def _complete(self) -> None:
         request, self._request, self._filled = self._request, None, 0
         assert request is not None  # noqa: S101 - for the type checker
-        if request.path == TRAFFIC:
+        if request.path in {TRAFFIC, FORGET}:
             self._answer(request)
             return
         asyncio.get_running_loop().call_later(self._seconds, self._answer, request)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.servers.serving import TRAFFIC
+from benchmarks.servers.serving import FORGET, TRAFFIC
 
 __all__ = ["Answer", "Bucket", "Request"]
 
@@ -74,6 +74,10 @@ class Bucket:
         if request.path == TRAFFIC:
             seen, self._seen = self._seen, {"requests": {}, "received": 0, "sent": 0}
             return Answer(200, {}, [memoryview(json.dumps(seen).encode())])
+        if request.path == FORGET:
+            self._objects.clear()
+            self._uploads.clear()
+            return Answer(200)
         found: Answer = getattr(self, f"_{request.method.lower()}")(request)
         counts = self._seen["requests"]
         verb = "LIST" if _is_listing(request) else request.method

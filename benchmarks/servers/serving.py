@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["TRAFFIC", "Traffic", "serving", "until_left"]
+__all__ = ["FORGET", "TRAFFIC", "Traffic", "forget", "serving", "until_left"]
 
 #: The path of the request that is not counted: what was seen since the last one.
 TRAFFIC = "/-/traffic"
+#: The path of one that takes everything from the cloud.
+FORGET = "/-/forget"
 _ROOT = Path(__file__).parents[2]
 
 
@@ -43,6 +45,12 @@ class Traffic:
         """What the server there has seen since it was asked last."""
         with urllib.request.urlopen(endpoint + TRAFFIC) as answer:  # noqa: S310 - our own server
             return cls(**json.load(answer))
+
+
+def forget(endpoint: str) -> None:
+    """Make a cloud empty: large objects of one way must not take the memory of the next."""
+    with urllib.request.urlopen(endpoint + FORGET):  # noqa: S310 - our own server
+        pass
 
 
 @contextmanager

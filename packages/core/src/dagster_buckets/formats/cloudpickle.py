@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from dagster_buckets.formats.pickle import PickleFormat
 
@@ -27,7 +27,7 @@ class CloudpickleFormat(PickleFormat):
     name: ClassVar[str] = "cloudpickle"
     extension: ClassVar[str] = "cloudpickle"
 
-    def _dumps(self, value: Any) -> bytes:
+    def _dump(self, value: Any, file: Any) -> None:
         import cloudpickle
 
-        return cast("bytes", cloudpickle.dumps(value, protocol=5))
+        cloudpickle.dump(value, file, protocol=5)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from dagster_buckets.errors import DecodeError, EncodeError
 from dagster_buckets.formats.frames import qualified
 from dagster_buckets.formats.options import setting
+from dagster_buckets.formats.pickle_buffers import dumps, loads
 from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.objects import Body, Payload
 
@@ -17,7 +18,7 @@ __all__ = ["PickleFormat"]
 
 @dataclass(frozen=True)
 class PickleFormat:
-    r"""Any picklable value.
+    r"""Any picklable value. Large buffers, such as those of arrays, are not copied on the way.
 
     Loading runs code that the object names: trust everyone who can write the bucket, set a
     ``pickle_key``, or do not use it.
@@ -44,13 +45,13 @@ class PickleFormat:
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`."""
         try:
-            pickled = self._dumps(value)
+            pieces = dumps(lambda file: self._dump(value, file))
         except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
             msg = f"{qualified(type(value))} cannot be pickled: {error}"
             raise EncodeError(msg, hint="define the class in a module") from error
         if self.signing_keys is None:
-            return Body.of(pickled)
-        return Body.of(pickled, self.signing_keys.trailer([pickled]))
+            return Body.of(*pieces)
+        return Body.of(*pieces, self.signing_keys.trailer(pieces))
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:  # noqa: ARG002
         """See :class:`~dagster_buckets.formats.base.Format`; ``as_type`` is left to Dagster."""
@@ -58,7 +59,7 @@ class PickleFormat:
         if self.signing_keys is not None:
             data = self.signing_keys.verified(data, uri)
         try:
-            return pickle.loads(data)  # noqa: S301 - the user named this format
+            return loads(data)
         except ModuleNotFoundError as error:
             msg = f"{uri} holds a pickle that needs the module {error.name!r}"
             raise DecodeError(msg, uri=uri, hint=f"install {error.name!r} here") from error
@@ -68,5 +69,5 @@ class PickleFormat:
             hint = "was it written by another version of the code? materialize it again"
             raise DecodeError(msg, uri=uri, hint=hint) from error
 
-    def _dumps(self, value: Any) -> bytes:
-        return pickle.dumps(value, protocol=5)
+    def _dump(self, value: Any, file: Any) -> None:
+        pickle.dump(value, file, protocol=5)
