@@ -1,21 +1,19 @@
-"""Buffers: memory for large objects that is not written before it is filled."""
+"""Buffers: memory for large objects that is touched once, and that Arrow can use as it is."""
 
 from __future__ import annotations
 
-import mmap
-
 __all__ = ["writable"]
 
-#: Smaller ones are not worth a mapping of their own.
-_MAPPED = 16 * 1024 * 1024
+#: Smaller ones are not worth the import of Arrow.
+_LARGE = 16 * 1024 * 1024
 
 
 def writable(size: int) -> memoryview:
-    """Memory of so many bytes, all of them zero, aligned to at least 16 bytes.
+    """Memory of so many bytes, to be filled; until then nobody knows what is in it.
 
-    A large ``bytearray`` is cleared when it is made, page by page, and then filled: each page is
-    touched twice. Here the system clears a page when it is first used, and where it has large pages
-    it takes those: 512 MiB are there after 256 steps instead of 131,072.
+    A large ``bytearray`` would be cleared first, page by page. Large memory is Arrow's own, so that
+    Arrow need not copy what comes to lie there; see
+    :func:`~dagster_buckets.formats.frames.arrow_buffer`.
 
     Args:
         size: In bytes.
@@ -26,13 +24,8 @@ def writable(size: int) -> memoryview:
         >>> bytes(target)
         b'abc'
     """
-    if size < _MAPPED:
+    if size < _LARGE:
         return memoryview(bytearray(size))
-    mapped = mmap.mmap(-1, size)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
-            mapped.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:
-            # A kernel without them; the memory is there all the same.
-            return memoryview(mapped)
-    return memoryview(mapped)
+    import pyarrow as pa
+
+    return memoryview(pa.allocate_buffer(size)).cast("B")

@@ -23,6 +23,7 @@ __all__ = [
     "Header",
     "ObjectInfo",
     "Payload",
+    "Repeatable",
     "digest_of",
 ]
 
@@ -166,19 +167,39 @@ class ObjectInfo:
     header: Header | None = None
 
 
+class Repeatable:
+    """A stream that can be read more than once.
+
+    Args:
+        make: Begins it.
+        begun: One that somebody has begun, for the first that reads it.
+    """
+
+    def __init__(
+        self, make: Callable[[], Iterator[Buffer]], begun: Iterator[Buffer] | None = None
+    ) -> None:
+        self.make = make
+        self._begun = begun
+
+    def __iter__(self) -> Iterator[Buffer]:
+        begun, self._begun = self._begun, None
+        return self.make() if begun is None else begun
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """The encoded bytes of one value: one buffer, several, or a stream of them.
 
     Args:
-        buffers: The bytes in order. A list or tuple can be read again; an iterator only once, and
-            the buffers it yields must not change afterwards (obstore keeps references to them).
+        buffers: The bytes in order. A tuple and a :class:`Repeatable` can be read again; an
+            iterator only once, and the buffers it yields must not change afterwards (obstore keeps
+            references to them).
         description: Says what is in it; called once all buffers were read.
         filename: What the file is called that it holds.
         known: Of a stream the size and the digest, where they are known before it is read.
     """
 
-    buffers: tuple[Buffer, ...] | Iterator[Buffer]
+    buffers: tuple[Buffer, ...] | Iterator[Buffer] | Repeatable
     description: Callable[[], Description] | None = None
     filename: str | None = None
     known: tuple[int, str] | None = None
@@ -194,7 +215,7 @@ class Body:
         It can then be written by one request, with its digest, and sent again. What the stream
         raises until there is raised here.
         """
-        if self.held is not None:
+        if self.held is not None or (self.known and self.known[0] > limit):
             return self
         stream = iter(self.buffers)
         start: list[bytes] = []
@@ -204,8 +225,16 @@ class Body:
             start.append(bytes(buffer))
             left -= memoryview(buffer).nbytes
             if left < 0:
-                return replace(self, buffers=chain(start, stream))
+                rest = chain(start, stream)
+                if isinstance(self.buffers, Repeatable):
+                    return replace(self, buffers=Repeatable(self.buffers.make, rest))
+                return replace(self, buffers=rest)
         return replace(self, buffers=(b"".join(start),))
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be sent again."""
+        return isinstance(self.buffers, tuple | Repeatable)
 
     @property
     def held(self) -> tuple[Buffer, ...] | None:

@@ -54,7 +54,7 @@ class Write:
                 object; of a server that stores what it should refuse, the damaged one is deleted.
         """
         target = self.target
-        tries = self.bucket.client.settings.max_attempts if body.held is not None else 1
+        tries = self.bucket.client.settings.max_attempts if body.repeatable else 1
         while True:
             tries -= 1
             resource = self._sent(target, body)

@@ -64,7 +64,7 @@ class Feed:
         self.size += memoryview(part).nbytes
         return part
 
-    def _cut(self) -> Iterator[bytes]:
+    def _cut(self) -> Iterator[Buffer]:
         pending: list[Buffer] = []
         count = 0
         held = self._body.held is not None
@@ -76,7 +76,9 @@ class Feed:
                 count += len(piece)
                 view = view[len(piece) :]
                 if count == self.part:
-                    yield b"".join(pending)
+                    # Bytes that are a part already are not copied.
+                    whole = isinstance(buffer, bytes) and len(buffer) == count
+                    yield buffer if whole and len(pending) == 1 else b"".join(pending)
                     pending, count = [], 0
         if pending:
             yield b"".join(pending)

@@ -88,7 +88,7 @@ class Write:
         if self.condition:
             self._check()
         # A stream is gone once it was sent.
-        tries = self.settings.max_attempts if body.held is not None else 1
+        tries = self.settings.max_attempts if body.repeatable else 1
         with self.clients.translated(self.uri):
             while True:
                 tries -= 1

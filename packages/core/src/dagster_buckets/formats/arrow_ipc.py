@@ -14,7 +14,7 @@ from dagster_buckets.formats.ipc_limits import blocks_of, check_messages, footer
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import RangedFile, joined, with_footer
 from dagster_buckets.formats.schemas import only
-from dagster_buckets.formats.sources import batches_of, gathered, written
+from dagster_buckets.formats.sources import Kept, batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
@@ -78,11 +78,11 @@ class ArrowIPCFormat(TableFormat):
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        sink = pa.BufferOutputStream()
+        sink = Kept()
         try:
             # A file has one dictionary for each column.
             whole = table.unify_dictionaries()
-            with self._writer(sink, table.schema) as writer:
+            with self._writer(pa.PythonFile(sink, mode="w"), table.schema) as writer:
                 writer.write_table(whole)
                 if not table.num_rows and all(column.num_chunks for column in whole.columns):
                     # No batch, no dictionaries, which are the categories of an empty frame.
@@ -92,7 +92,7 @@ class ArrowIPCFormat(TableFormat):
             msg = f"an Arrow file cannot hold this table: {error}"
             hint = "cast dictionaries within other types to their values, or choose 'parquet'"
             raise EncodeError(msg, hint=hint) from error
-        return Body.of(memoryview(sink.getvalue()))
+        return Body.of(*sink.pieces())
 
     def read_table(self, payload: Payload) -> pa.Table:
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""

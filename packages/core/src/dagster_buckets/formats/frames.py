@@ -116,15 +116,18 @@ def from_arrow(table: pa.Table, as_type: type | None, uri: str) -> Any:
 
 
 def arrow_buffer(data: Buffer) -> pa.Buffer:
-    """The bytes in memory of Arrow's own, at the cost of one copy.
+    """The bytes in memory of Arrow's own: as they are if they are there already, else a copy.
 
     Arrow's threads may drop the last reference to what they read. If that is Python's memory, they
     need the interpreter's lock, and a process that is just ending is aborted (apache/arrow 45017).
     """
     import pyarrow as pa
 
-    copy = pa.allocate_buffer(memoryview(data).nbytes)
-    memoryview(copy).cast("B")[:] = memoryview(data).cast("B")
+    view = memoryview(data).cast("B")
+    if isinstance(view.obj, pa.Buffer) and view.obj.size == len(view):
+        return view.obj
+    copy = pa.allocate_buffer(len(view))
+    memoryview(copy).cast("B")[:] = view
     return copy
 
 

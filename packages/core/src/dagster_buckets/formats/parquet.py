@@ -29,7 +29,7 @@ from dagster_buckets.formats.parquet_types import (
 )
 from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
-from dagster_buckets.formats.sources import batches_of, gathered, written
+from dagster_buckets.formats.sources import batches_of, gathered, spooled, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
@@ -46,6 +46,8 @@ _SMALL = 256 * 1024
 
 #: Objects of which only a part is wanted are fetched whole up to this size.
 _WORTH_A_PART = 256 * 1024
+#: Tables beyond this size are encoded to the disk, group by group, and not into memory.
+_SPOOLED = 128 * 1024 * 1024
 #: What one request carries.
 _ONE_REQUEST = 16 * 1024 * 1024
 
@@ -113,9 +115,13 @@ class ParquetFormat(TableFormat):
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        sink = pa.BufferOutputStream()
         check_readable(table)
         table = with_dictionaries(table)
+        if table.nbytes > _SPOOLED:
+            step = self.row_group_size
+            groups = (table.slice(start, step) for start in range(0, table.num_rows, step))
+            return spooled(written(lambda sink: self._writer(sink, table.schema), groups))
+        sink = pa.BufferOutputStream()
         with self._writer(sink, table.schema) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)
         return Body.of(memoryview(sink.getvalue()))

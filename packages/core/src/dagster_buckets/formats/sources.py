@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from dagster_buckets.errors import EncodeError
+from dagster_buckets.objects import Body, Buffer, Digest, Repeatable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Collector", "batches_of", "gathered", "written"]
+__all__ = ["Collector", "Kept", "batches_of", "gathered", "spooled", "written"]
 
+#: What is copied, so that the pieces are not too many.
+_SMALL = 64 * 1024
+#: What is read from the disk at once: a part of an upload.
+_STEP = 16 * 1024 * 1024
 #: What waits in memory until it is encoded, whatever the number of its rows.
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -96,6 +106,92 @@ class Collector(io.RawIOBase):
         """What was written since the last time: one buffer, or none."""
         taken, self._written = self._written, []
         return [b"".join(taken)] if taken else []
+
+
+class Kept(io.RawIOBase):
+    """A file that keeps what Arrow writes to it: large buffers as they are, without a copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[Buffer] = []
+        self._small = bytearray()
+        self._size = 0
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep it; Arrow hands over buffers of its own, which nobody changes any more."""
+        view = memoryview(data).cast("B")
+        self._size += len(view)
+        if len(view) < _SMALL:
+            self._small += view
+        else:
+            self._flushed()
+            self._pieces.append(view if type(data).__name__ == "Buffer" else bytes(view))
+        return len(view)
+
+    def tell(self) -> int:
+        """How much was written in all."""
+        return self._size
+
+    def pieces(self) -> tuple[Buffer, ...]:
+        """All that was written."""
+        self._flushed()
+        return tuple(self._pieces)
+
+    def _flushed(self) -> None:
+        if self._small:
+            self._pieces.append(bytes(self._small))
+            self._small.clear()
+
+
+def spooled(pieces: Iterable[bytes]) -> Body:
+    """A body that is on the disk, in a file without a name, until it was sent.
+
+    What is encoded takes no memory then, its digest is known before it is sent, and it can be sent
+    again.
+
+    Args:
+        pieces: As they come from :func:`written`.
+
+    Raises:
+        EncodeError: The disk cannot take them.
+    """
+    digest = Digest()
+    try:
+        file = _unnamed()
+        for piece in pieces:
+            digest.update(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file.number, view) :]
+    except OSError as error:
+        msg = f"what is encoded cannot be put to {tempfile.gettempdir()}: {error}"
+        hint = (
+            "set TMPDIR to a folder with room, or return a pa.RecordBatchReader, which needs none"
+        )
+        raise EncodeError(msg, hint=hint) from error
+
+    def read() -> Iterator[bytes]:
+        for start in range(0, digest.size, _STEP):
+            yield os.pread(file.number, _STEP, start)
+
+    return Body(Repeatable(read), known=(digest.size, digest.text))
+
+
+class _Open:
+    """The number of an open file, which is closed with the last reference to this."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        weakref.finalize(self, os.close, number)
+
+
+def _unnamed() -> _Open:
+    with tempfile.TemporaryFile(prefix="dagster-buckets-") as file:
+        return _Open(os.dup(file.fileno()))
 
 
 def _of_lazy_frame(frame: Any) -> pa.RecordBatchReader:
