@@ -160,7 +160,18 @@ def address_of_label(label: str) -> Address | None:
         else:
             run, step, output = (content[name] for name in ("run", "step", "output"))
             address = OpAddress(run, step, output, content.get("mapping_key"))
-        # Anybody may have written it: types and further members have to be right as well.
-        return address if label_of(address) == label else None
+        # Anybody may have written it, of any types and with other members.
+        return address if _is_text(address) and label_of(address) == label else None
     except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError):
         return None
+
+
+def _is_text(address: Address) -> bool:
+    if isinstance(address, AssetAddress):
+        parts: tuple[object, ...] = (
+            *address.path,
+            *(part for pair in address.partition for part in pair),
+        )
+    else:
+        parts = (address.run_id, address.step_key, address.output_name, address.mapping_key or "")
+    return all(isinstance(part, str) for part in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from dagster_buckets.cli.source import KnownAsset, Source
 from dagster_buckets.definitions import dimensions_of, options_of
 from dagster_buckets.errors import BucketsError, ConfigurationError
 from dagster_buckets.io_manager import BucketIOManager
+from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore
 
 __all__ = ["load_managers", "load_source"]
@@ -125,12 +127,17 @@ def _initialized(repository: dg.RepositoryDefinition, key: str) -> ValueStore:
     try:
         with dg.build_resources({key: resource}) as resources:
             manager: BucketIOManager = getattr(resources, key)
-            return manager.values
+            values = manager.values
     except BucketsError:
         raise
     except Exception as error:
+        # Settings are checked by Dagster, pydantic and whoever wrote the manager.
         msg = f"the resource {key!r} cannot be made: {_said(_first_cause(error))}"
         raise ConfigurationError(msg, hint="correct its settings") from error
+    if isinstance(values.store, CachedStore):
+        # What is in the bucket is asked for, and nothing that is looked at is kept.
+        return replace(values, store=values.store.store)
+    return values
 
 
 def _assets_of(

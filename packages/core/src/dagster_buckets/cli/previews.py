@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from dagster_buckets.errors import BucketsError
-from dagster_buckets.formats.base import SupportsConcat, SupportsStreaming
-from dagster_buckets.objects import Column, ObjectInfo, Payload
+from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows
+from dagster_buckets.objects import Column, Payload
 from dagster_buckets.plugins import format_by_extension, get_format
 from dagster_buckets.reading import is_none
 from dagster_buckets.references import ObjectRef
@@ -88,10 +89,10 @@ def preview(values: ValueStore, entry: Entry, rows: int) -> Preview:
     if _whole(end) and is_none(end):
         return Preview("none", note="None was stored")
     if _is_text(plain) and not isinstance(plain, SupportsConcat):
-        return _text(values.store, end.info, codec)
+        return _text(values.store, end, codec)
     return (
         _table(chosen, end, values.store, rows)
-        or (_text(values.store, end.info, codec) if _is_text(plain) else None)
+        or (_text(values.store, end, codec) if _is_text(plain) else None)
         or _arrays(chosen, end, values.store)
     )
 
@@ -120,8 +121,9 @@ def _table(chosen: Format, end: Payload, store: ObjectStore, rows: int) -> Previ
         return None
     if _whole(end):
         return _of_table(chosen.decode(end, pa.Table), rows)
-    if isinstance(chosen, SupportsStreaming) and chosen.streams_above(pa.RecordBatchReader):
-        return _of_stream(chosen, ObjectRef(end.info, store, bytes(end.data)), rows)
+    if isinstance(chosen, SupportsFirstRows):
+        first = chosen.first_rows(ObjectRef(end.info, store, bytes(end.data)), rows)
+        return replace(_of_table(first.table, rows), rows=first.total)
     if end.info.size > _WHOLE:
         return None
     return _of_table(chosen.decode(store.get(end.info.key), pa.Table), rows)
@@ -130,26 +132,6 @@ def _table(chosen: Format, end: Payload, store: ObjectStore, rows: int) -> Previ
 def _of_table(table: pa.Table, rows: int) -> Preview:
     head = _dicts(table.slice(0, rows)) if rows else None
     return Preview("table", table.num_rows, _columns(table.schema), head)
-
-
-def _of_stream(chosen: SupportsStreaming, ref: ObjectRef, rows: int) -> Preview:
-    import pyarrow as pa
-
-    from dagster_buckets.formats.parquet_plans import read_footer, with_footer
-
-    count = None
-    if getattr(chosen, "name", None) == "parquet":
-        ref = with_footer(ref)
-        count = read_footer(ref).num_rows
-    reader = chosen.stream(ref, pa.RecordBatchReader)
-    batches: list[pa.RecordBatch] = []
-    while sum(batch.num_rows for batch in batches) < rows:
-        batch = next(iter(reader), None)
-        if batch is None:
-            break
-        batches.append(batch)
-    head = pa.Table.from_batches(batches, reader.schema).slice(0, rows)
-    return Preview("table", count, _columns(reader.schema), _dicts(head) if rows else None)
 
 
 def _columns(schema: pa.Schema) -> tuple[Column, ...]:
@@ -176,8 +158,9 @@ def _is_text(chosen: Format) -> bool:
     return media_type.startswith("text/") or media_type.endswith(("json", "jsonl", "ndjson"))
 
 
-def _text(store: ObjectStore, info: ObjectInfo, codec: Codec | None) -> Preview:
-    with store.open(info.key, info) as file:
+def _text(store: ObjectStore, end: Payload, codec: Codec | None) -> Preview:
+    whole = io.BytesIO(end.data) if _whole(end) else None
+    with whole or store.open(end.info.key, end.info) as file:
         data = _unpacked(file, codec) if codec else file.read(_TEXT + 1)
     note = "only the beginning is shown" if len(data) > _TEXT else None
     # A letter may be cut in two.
