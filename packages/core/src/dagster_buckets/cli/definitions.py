@@ -119,8 +119,9 @@ def _chosen(managers: Mapping[str, dg.ResourceDefinition], key: str | None) -> s
 def _initialized(repository: dg.RepositoryDefinition, key: str) -> ValueStore:
     """The data path of a manager, with the values of its environment variables."""
     resource = repository.get_top_level_resources()[key]
-    wanted = repository.get_env_vars_by_top_level_resource().get(key, ())
-    unset = sorted(name for name in wanted if name not in os.environ)
+    # By variable, whatever its name says.
+    used = repository.get_env_vars_by_top_level_resource()
+    unset = sorted(name for name, keys in used.items() if key in keys and name not in os.environ)
     if unset:
         msg = f"the resource {key!r} needs environment variables that are not set"
         raise ConfigurationError(msg, hint=f"set {', '.join(unset)}")

@@ -126,7 +126,8 @@ def open_uri(uri: str, request: Request) -> ValueStore:
     if match is None or match[1] == "file":
         uri = _folder(uri, given_as_uri=match is not None)
     scheme = uri.partition(":")[0]
-    options: dict[str, Any] = {}
+    # Somebody is waiting: a server that is not there is not asked ten times.
+    options: dict[str, Any] = {"max_attempts": 3} if scheme in ("s3", "gs") else {}
     if request.endpoint_url is not None:
         if scheme not in ("s3", "gs"):
             msg = f"--endpoint-url says nothing about {scheme}:// URIs"
