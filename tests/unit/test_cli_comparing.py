@@ -118,7 +118,7 @@ def test_an_older_format_of_a_value_is_orphaned() -> None:
 
 def diff(one: Source, other: Source, **options: Any) -> tuple[list[tuple[str, str]], int, int]:
     result = differences(one, other, (inventory(one), inventory(other)), **options)
-    found = [(d.kind, str(d.document()["asset"])) for d in result.found]
+    found: list[tuple[str, str]] = [(d.kind, str(d.document()["asset"])) for d in result.found]
     return found, result.alike, result.undecided
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from hypothesis import given
 OP = OpAddress("7f3a", "double[two]", "result", "two")
 
 
-def source_of(layout: Any, assets: dict[tuple[str, ...], KnownAsset] | None = None) -> Source:
+def source_of(layout: Any, assets: Mapping[Any, KnownAsset] | None = None) -> Source:
     return Source(ValueStore(MemoryStore(secrets.token_hex(8), "p"), layout), assets)
 
 
@@ -137,7 +138,7 @@ def test_targets(target: str, wanted: set[str | None]) -> None:
         (["a", "b"], "x"), (["a", "b"], "y@z"), (["a", "b"], None), (["a", "b", "c"], None),
         (["a@b"], "k"), (["m"], {"c": "fr", "d": "1"}), (["m"], {"c": "de", "d": "1"}),
     ):  # fmt: skip
-        source.values.write(AssetAddress.of(path, key), [1])  # type: ignore[arg-type]
+        source.values.write(AssetAddress.of(path, key), [1])
     assert {partition_of(e.address) for e in inventory(source, [target])} == wanted
 
 

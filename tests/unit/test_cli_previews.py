@@ -73,7 +73,7 @@ def meter() -> Meter:
 @pytest.fixture
 def show(meter: Meter) -> Callable[..., Preview]:
     def shown(rows: int = 3, **options: Any) -> Preview:
-        values = ValueStore(meter, HiveLayout()).having(options)  # type: ignore[arg-type]
+        values = ValueStore(meter, HiveLayout()).having(options)
         (entry,) = inventory(Source(values))
         return preview(values, entry, rows)
 
@@ -146,7 +146,7 @@ def test_pickles_are_not_even_read(
     key = HiveLayout().key(ADDRESS, name)
     meter.store.put(key, Body.of(pickle.dumps(Bomb())))
     (entry,) = inventory(Source(values))
-    seen = preview(ValueStore(meter, HiveLayout(), formats=values.formats), entry, 3)  # type: ignore[arg-type]
+    seen = preview(ValueStore(meter, HiveLayout(), formats=values.formats), entry, 3)
     assert seen.kind == "code"
     assert "runs code" in str(seen.note)
     assert meter.asked == []

@@ -41,7 +41,9 @@ class Command(click.Command):
 
 def one_line(error: BucketsError) -> str:
     """The error as one line: what failed, where, and what to do."""
-    message = " ".join(error.message.split())
+    from dagster_buckets.cli.output import shown
+
+    message = shown(" ".join(error.message.split()))
     if error.uri and error.uri not in message:
         message += f" ({error.uri})"
     return f"{message}; {' '.join(error.hint.split())}" if error.hint else message

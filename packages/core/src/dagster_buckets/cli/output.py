@@ -77,7 +77,7 @@ def plural(count: int, one: str, many: str = "") -> str:
 def pair(name: str, value: object) -> None:
     """Print one line of a name and a value, if there is a value."""
     if value is not None:
-        click.echo(f"{click.style(f'{name}:'.ljust(11), bold=True)} {value}")
+        click.echo(f"{click.style(f'{name}:'.ljust(11), bold=True)} {shown(str(value))}")
 
 
 def table(
@@ -90,9 +90,9 @@ def table(
         rows: Texts, as many in each as there are headers.
         right: The headers of numbers.
     """
-    lines = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
-    for number, line in enumerate([list(headers), *lines]):
+    lines = [[shown(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
         cells = [
             cell.rjust(width) if header in right else cell.ljust(width)
             for cell, width, header in zip(line, widths, headers, strict=True)

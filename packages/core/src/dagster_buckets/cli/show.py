@@ -150,7 +150,7 @@ def _print_content(seen: Preview) -> None:
             click.echo(shown(line.expandtabs()))
     if seen.note:
         click.echo()
-        click.echo(seen.note)
+        click.echo(shown(seen.note))
 
 
 def _cell(value: object) -> str:
