@@ -215,6 +215,10 @@ def elsewhere() -> int:
 @dg.asset(key_prefix={prefix!r})
 def nothing() -> None:
     pass
+
+@dg.asset(key_prefix={prefix!r})
+def other() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={{"dagster/uri": "file:///elsewhere/data"}})
 """
     made, module = shop(tmp_path, body)
     manager = local(tmp_path)
@@ -226,14 +230,13 @@ def nothing() -> None:
         partition_key=dg.MultiPartitionKey({"day": "1", "c": "fr"}),
     )
     run([made.named], manager, instance=log, partition_key="a@b")
-    run([made.elsewhere, made.nothing], manager, instance=log)
+    run([made.elsewhere, made.nothing, made.other], manager, instance=log)
     rows = told(invoke("ls", *module, "--all", "--json"))["values"]
     assert [(r["name"].rpartition("/")[2], r["partition"], r["state"]) for r in rows] == [
         ("elsewhere", None, "stored"),
         ("named", "a@b", "stored"),
         ("named", "x/y", "absent"),
-        # Materialized without a value: nothing is stored, and nothing is recorded.
-        ("nothing", None, "missing"),
+        ("other", None, "missing"),
         ("two", "fr|1", "stored"),
         ("two", "fr|2", "absent"),
     ]

@@ -116,6 +116,18 @@ def test_an_older_format_of_a_value_is_orphaned() -> None:
     assert str(record.uri) in found.findings[0].reason
 
 
+def test_sizes_and_formats_are_reasons() -> None:
+    one, other = empty(), empty()
+    one.values.write(A, [1])
+    other.values.write(A, [11])
+    one.values.write(B, [1])
+    other.values.write(B, "[1]")
+    result = differences(one, other, (inventory(one), inventory(other)))
+    assert [difference.reason for difference in result.found] == [
+        "it has 3 bytes in A and 4 in B", "its format is json in A and text in B",
+    ]  # fmt: skip
+
+
 def diff(one: Source, other: Source, **options: Any) -> tuple[list[tuple[str, str]], int, int]:
     result = differences(one, other, (inventory(one), inventory(other)), **options)
     found: list[tuple[str, str]] = [(d.kind, str(d.document()["asset"])) for d in result.found]
@@ -143,5 +155,6 @@ def test_what_has_no_digest_is_undecided_until_it_is_read() -> None:
         source.values.store.put(HiveLayout().key(B, "json"), Body.of(data))
         stream = Body(iter([b"[0]"]))
         source.values.store.put(HiveLayout().key(A, "json"), stream)
+    assert diff(one, other) == ([("differs", "b")], 0, 1)
     found, alike, undecided = diff(one, other, full=True)
     assert (found, alike, undecided) == ([("differs", "b")], 1, 0)

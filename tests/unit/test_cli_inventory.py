@@ -116,7 +116,8 @@ def test_an_asset_with_a_layout_of_its_own() -> None:
     asset = known(("orders",), "d1", layout=template)
     source = source_of(HiveLayout(), {("orders",): asset})
     address = AssetAddress.of(["orders"], "d1")
-    source.of(("orders",)).write(address, [1])
+    key = source.of(("orders",)).layout.key(address, "json")
+    source.values.store.put(key, Body.of(b"1"))
     assert [e.address for e in inventory(source)] == [address]
 
 
@@ -169,6 +170,13 @@ def test_states() -> None:
     with pytest.raises(ConfigurationError, match="neither stored nor materialized"):
         states(targets=["o@4"])
     assert [row.state for row in rows_of(source, entries)] == ["undefined", "stored", "stored"]
+
+
+def test_keys_that_tell_their_value_cost_no_request_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(HiveLayout())
+    source.values.write(AssetAddress.of(["a"], "1"), [1])
+    monkeypatch.delattr(MemoryStore, "head")
+    assert [entry.address for entry in inventory(source)] == [AssetAddress.of(["a"], "1")]
 
 
 def test_usage_is_by_asset_the_largest_first() -> None:

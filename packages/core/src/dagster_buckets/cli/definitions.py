@@ -147,10 +147,20 @@ def _assets_of(
     """The assets that this I/O manager stores; those of all for ``None``."""
     found: dict[tuple[str, ...], KnownAsset] = {}
     for asset_key, definition in repository.assets_defs_by_key.items():
+        if not _has_value(definition, asset_key):
+            continue
         if key is None or definition.get_io_manager_key_for_asset_key(asset_key) == key:
             path = tuple(asset_key.path)
             found[path] = _known(path, definition.get_asset_spec(asset_key))
     return found
+
+
+def _has_value(definition: dg.AssetsDefinition, key: dg.AssetKey) -> bool:
+    """Whether an I/O manager may get a value: of external assets another tool may store it."""
+    if not definition.is_executable:
+        return True
+    name = definition.get_output_name_for_asset_key(key)
+    return not definition.node_def.output_def_named(name).dagster_type.is_nothing
 
 
 def _known(path: tuple[str, ...], spec: dg.AssetSpec) -> KnownAsset:
