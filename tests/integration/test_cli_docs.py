@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,6 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from dagster_buckets.cli import cli
-
-from tests.integration.test_cli import home as home  # noqa: PLC0414 - a fixture
-from tests.integration.test_cli import log as log  # noqa: PLC0414 - a fixture
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cli.md"
 #: What no two runs have in common.
@@ -36,6 +34,16 @@ def plain(text: str) -> str:
     for pattern, instead in VARYING:
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
 
 
 def test_the_page_shows_what_is_printed(
