@@ -141,3 +141,13 @@ def test_only_what_is_old_can_go(lake: ValueStore) -> None:
     assert [(old.info.key, new.info.key) for old, new in found.older_formats] == [
         ("a/data.json", "a/data.bin"),
     ]
+
+
+def test_a_server_that_is_not_there_is_not_asked_ten_times() -> None:
+    from dagster_buckets.cli.request import Request
+    from dagster_buckets.cli.source import open_uri
+    from dagster_buckets_s3 import S3Store
+
+    store = open_uri("s3://lake/prod", Request(endpoint_url="http://127.0.0.1:9")).store
+    assert isinstance(store, S3Store)
+    assert (store.settings.max_attempts, store.settings.endpoint_url) == (3, "http://127.0.0.1:9")

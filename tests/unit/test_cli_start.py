@@ -52,6 +52,20 @@ def test_a_listing_of_a_uri_needs_no_dagster(tmp_path: Path) -> None:
     assert not loaded & (HEAVY | SDKS)
 
 
+def test_a_pipe_that_is_closed_is_no_difference(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number:04}{'x' * 100}").touch()
+    command = [sys.executable, "-m", "dagster_buckets", "ls", str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:  # noqa: S603
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_it_runs_as_a_module_and_every_command_says_how_it_is_used() -> None:
     from click.testing import CliRunner
     from dagster_buckets.cli import cli

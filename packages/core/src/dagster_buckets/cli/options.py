@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -18,6 +19,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Nothing failed and nothing was found: somebody pressed Ctrl-C.
 _INTERRUPTED = 130
+#: The other end of a pipe has read enough, as ``head`` does.
+_PIPE_CLOSED = 141
 
 
 class _UsageError(click.ClickException):
@@ -37,6 +40,10 @@ class Command(click.Command):
             raise _UsageError(one_line(error)) from error
         except KeyboardInterrupt:
             sys.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            # Click would end with 1, which says here that something differs.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_PIPE_CLOSED)
 
 
 def one_line(error: BucketsError) -> str:
