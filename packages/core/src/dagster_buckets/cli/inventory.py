@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -145,52 +146,54 @@ def _listed(source: Source, prefixes: Iterable[str], tick: Tick) -> list[ObjectI
 
 def _recognized(source: Source, infos: Sequence[ObjectInfo]) -> list[Entry]:
     """The objects with their values: by the assets' own layouts, by the key, or by the header."""
-    special = _stems(source, special=True)
-    entries = [_by_stem(source, info, special) or _by_key(source, info) for info in infos]
+    special = _Stems.of(source, own_layout=True)
+    entries = [special.find(info) or _by_key(source, info) for info in infos]
     if source.assets and any(entry.address is None for entry in entries):
         # Keys with a hash, or of a layout that cannot be inverted: compare with what may be there.
-        stems = _stems(source, special=False)
+        stems = _Stems.of(source, own_layout=False)
         entries = [
-            (_by_stem(source, entry.info, stems) or entry) if entry.address is None else entry
+            (stems.find(entry.info) or entry) if entry.address is None else entry
             for entry in entries
         ]
     unknown = [number for number, entry in enumerate(entries) if entry.address is None]
-    for number, entry in zip(
-        unknown, _by_header(source, [entries[number] for number in unknown]), strict=True
-    ):
+    asked = _by_header(source, [entries[number] for number in unknown])
+    for number, entry in zip(unknown, asked, strict=True):
         entries[number] = entry
     return entries
 
 
-def _stems(source: Source, *, special: bool) -> Mapping[str, tuple[Address, Layout]]:
-    """The stems of all partitions of the assets with layouts of their own, or of the others."""
-    found: dict[str, tuple[Address, Layout]] = {}
-    for known in (source.assets or {}).values():
-        if (known.layout is not None) != special:
-            continue
-        layout = source.of(known.path).layout
-        for key in known.keys():  # noqa: SIM118 - not a mapping
-            address = known.address(key)
-            try:
-                found[layout.stem(address)] = (address, layout)
-            except BucketsError:
-                continue  # what cannot be stored is not there
-    return found
+@dataclass(frozen=True, slots=True)
+class _Stems:
+    """Where values may lie: the stems of the partitions that the definitions have, by layout."""
 
+    layouts: list[tuple[Layout, dict[str, Address]]]
 
-def _by_stem(
-    source: Source, info: ObjectInfo, stems: Mapping[str, tuple[Address, Layout]]
-) -> Entry | None:
-    del source
-    if not stems:
+    @classmethod
+    def of(cls, source: Source, *, own_layout: bool) -> _Stems:
+        """Of the assets with layouts of their own, or of the others."""
+        layouts: list[tuple[Layout, dict[str, Address]]] = []
+        shared: dict[str, Address] = {}
+        for known in (source.assets or {}).values():
+            if (known.layout is not None) != own_layout:
+                continue
+            layout = source.of(known.path).layout
+            stems: dict[str, Address] = {} if own_layout else shared
+            for key in known.keys():  # noqa: SIM118 - not a mapping
+                address = known.address(key)
+                # What cannot be stored is not there.
+                with suppress(BucketsError):
+                    stems[layout.stem(address)] = address
+            if own_layout:
+                layouts.append((layout, stems))
+        return cls(layouts if own_layout else [(source.values.layout, shared)])
+
+    def find(self, info: ObjectInfo) -> Entry | None:
+        for layout, stems in self.layouts:
+            for stem, extension in layout.split(info.key):
+                address = stems.get(stem)
+                if address and (not extension or format_by_extension(extension)):
+                    return Entry(info, address, extension)
         return None
-    layouts = {id(layout): layout for _, layout in stems.values()}
-    for layout in layouts.values():
-        for stem, extension in layout.split(info.key):
-            known = stems.get(stem)
-            if known and known[1] is layout and (not extension or format_by_extension(extension)):
-                return Entry(info, known[0], extension)
-    return None
 
 
 def _by_key(source: Source, info: ObjectInfo) -> Entry:
