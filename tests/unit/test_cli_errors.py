@@ -151,3 +151,13 @@ def test_a_server_that_is_not_there_is_not_asked_ten_times() -> None:
     store = open_uri("s3://lake/prod", Request(endpoint_url="http://127.0.0.1:9")).store
     assert isinstance(store, S3Store)
     assert (store.settings.max_attempts, store.settings.endpoint_url) == (3, "http://127.0.0.1:9")
+
+
+def test_an_interrupt_is_neither_a_difference_nor_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dagster_buckets.cli.source.open_source", interrupted)
+    assert invoke("ls", str(tmp_path), code=130).output == ""

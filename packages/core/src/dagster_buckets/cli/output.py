@@ -19,6 +19,8 @@ _STEP = 1024
 _AGES = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 #: Work that is done sooner shows no progress.
 _LONG = 1.0
+#: Seconds between two updates of what is shown.
+_EACH = 0.1
 
 
 def dump(document: Mapping[str, Any]) -> None:
@@ -117,15 +119,17 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    begun = time.monotonic()
+    # Not for each of what may be millions of objects.
+    due = time.monotonic() + _LONG
     bar: Any = None
     task: Any = None
 
     def told(done: int) -> None:
-        nonlocal bar, task
+        nonlocal bar, task, due
+        if time.monotonic() < due:
+            return
+        due = time.monotonic() + _EACH
         if bar is None:
-            if time.monotonic() - begun < _LONG:
-                return
             from rich.console import Console
             from rich.progress import Progress
 
