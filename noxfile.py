@@ -36,6 +36,7 @@ LONG_AND_ALIKE = (
     "conformance/test_s3_options",
     "conformance/test_server_matrix",
     "unit/test_address",
+    "unit/test_cli_start",
     "unit/test_docs",
     "unit/test_hive",
     "unit/test_import_cost",

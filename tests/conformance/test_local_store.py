@@ -24,6 +24,7 @@ from dagster_buckets.errors import (
     StoreError,
 )
 from dagster_buckets.objects import Body, Header, digest_of
+from dagster_buckets.stores.base import SupportsSweep
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_local.store import LocalStore
 
@@ -268,6 +269,9 @@ def test_killed_writer(store: LocalStore, root: Path) -> None:
     assert store.sweep() == 0
     old = time.time() - 3601
     os.utime(left, (old, old))
+    assert isinstance(store, SupportsSweep)
+    assert store.sweep(dry_run=True) == 1
+    assert left.exists()
     assert store.sweep() == 1
     assert not left.exists()
     assert bytes(store.get("a/x").data) == b"old"

@@ -28,9 +28,12 @@ TOOLS = ("pytest", "hypothesis", "moto", "pandas", "polars", "duckdb")
 
 
 def core_works() -> None:
+    from click.testing import CliRunner
     from dagster_buckets import MemoryIOManager
+    from dagster_buckets.cli import cli
 
     round_trip(MemoryIOManager())
+    assert "verify" in CliRunner().invoke(cli, ["--help"]).output
 
 
 def local_works() -> None:

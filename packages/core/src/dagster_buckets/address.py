@@ -20,6 +20,7 @@ __all__ = [
     "Address",
     "AssetAddress",
     "OpAddress",
+    "address_of_label",
     "asset_of",
     "label_of",
     "path_of",
@@ -143,3 +144,34 @@ def label_of(address: Address) -> str:
     if len(text) <= _LABEL_LIMIT:
         return text
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def address_of_label(label: str) -> Address | None:
+    """The inverse of :func:`label_of`; ``None`` for a digest and for what it never makes.
+
+    Example:
+        >>> str(address_of_label('{"asset":["orders"],"partition":{"day":"2024-01-31"}}'))
+        "asset 'orders', partition '2024-01-31'"
+    """
+    try:
+        content = json.loads(label)
+        if "asset" in content:
+            address: Address = AssetAddress.of(content["asset"], content.get("partition"))
+        else:
+            run, step, output = (content[name] for name in ("run", "step", "output"))
+            address = OpAddress(run, step, output, content.get("mapping_key"))
+        # Anybody may have written it, of any types and with other members.
+        return address if _is_text(address) and label_of(address) == label else None
+    except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError):
+        return None
+
+
+def _is_text(address: Address) -> bool:
+    if isinstance(address, AssetAddress):
+        parts: tuple[object, ...] = (
+            *address.path,
+            *(part for pair in address.partition for part in pair),
+        )
+    else:
+        parts = (address.run_id, address.step_key, address.output_name, address.mapping_key or "")
+    return all(isinstance(part, str) for part in parts)

@@ -193,11 +193,12 @@ class LocalStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`. Nothing in it is encoded."""
         return f"file://{self.root.rstrip('/')}/{'/'.join(self._names(key))}"
 
-    def sweep(self, older_than: timedelta = timedelta(hours=1)) -> int:
+    def sweep(self, older_than: timedelta = timedelta(hours=1), *, dry_run: bool = False) -> int:
         """Remove what killed writers left behind; never the file of a writer that still runs.
 
         Args:
             older_than: Leave alone what was written to since.
+            dry_run: Count it only.
 
         Returns:
             How many temporary files were removed.
@@ -219,9 +220,9 @@ class LocalStore:
                     ]
                 pending += [[*folders, name] for name, is_folder in listed if is_folder]
                 names = [n for n, is_folder in listed if not is_folder and writing.is_temporary(n)]
-                swept = sum(writing.sweep(folder, name, limit) for name in names)
-            if swept:
-                count += swept
+                swept = sum(writing.sweep(folder, name, limit, dry_run=dry_run) for name in names)
+            count += swept
+            if swept and not dry_run:
                 prune(self.root, folders, depth, uri)
         return count
 

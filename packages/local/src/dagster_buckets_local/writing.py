@@ -145,7 +145,7 @@ def remove(folder: int, name: str) -> bool:
     return True
 
 
-def sweep(folder: int, name: str, limit: datetime) -> bool:
+def sweep(folder: int, name: str, limit: datetime, *, dry_run: bool = False) -> bool:
     """Remove one temporary file if it is older than ``limit`` and its writer is gone."""
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -161,7 +161,8 @@ def sweep(folder: int, name: str, limit: datetime) -> bool:
         except OSError:  # no locks on this file system: its age has to do
             pass
         with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
+            if not dry_run:
+                os.unlink(name, dir_fd=folder)
             return True
         return False
     finally:

@@ -225,7 +225,7 @@ class S3Store:
             with self._clients.calling(f"s3://{self.bucket}/{batch[0]}") as clients:
                 clients.wire.delete(batch)
 
-    def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
+    def sweep(self, older_than: timedelta = timedelta(days=1), *, dry_run: bool = False) -> int:
         """Abort uploads in parts that killed writers left, which are stored and billed unseen.
 
         Needs ``s3:ListBucketMultipartUploads`` on the bucket, ``s3:ListMultipartUploadParts`` and
@@ -233,13 +233,15 @@ class S3Store:
 
         Args:
             older_than: No part of them came for so long.
+            dry_run: Count them only.
 
         Returns:
             How many were aborted.
         """
         base = f"{self.prefix}/" if self.prefix else ""
         with self._clients.calling(f"s3://{self.bucket}/{base}") as clients:
-            return sweep(clients.control, self.bucket, base, datetime.now(UTC) - older_than)
+            limit = datetime.now(UTC) - older_than
+            return sweep(clients.control, self.bucket, base, limit, dry_run=dry_run)
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

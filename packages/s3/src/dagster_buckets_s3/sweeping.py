@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["sweep"]
 
 
-def sweep(client: S3Client, bucket: str, prefix: str, limit: datetime) -> int:
+def sweep(
+    client: S3Client, bucket: str, prefix: str, limit: datetime, *, dry_run: bool = False
+) -> int:
     """Abort uploads below a prefix that began before ``limit``, and to which no part came since.
 
     Returns:
-        How many were aborted.
+        How many were aborted, or are to be.
     """
     from botocore.exceptions import ClientError
 
@@ -30,7 +32,8 @@ def sweep(client: S3Client, bucket: str, prefix: str, limit: datetime) -> int:
                 # Not by its beginning alone: a large stream may take long, and still be coming.
                 if upload["Initiated"] >= limit or _newest(client, bucket, key, number) >= limit:
                     continue
-                client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=number)
+                if not dry_run:
+                    client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=number)
             except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
 from dagster_buckets.errors import EncodeError
 from dagster_buckets.formats.arrow_tables import noted
+from dagster_buckets.formats.base import FirstRows
 from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, projected_stream
-from dagster_buckets.formats.ipc_limits import blocks_of, check_messages, footer_length
+from dagster_buckets.formats.ipc_limits import Blocks, blocks_of, check_messages, footer_length
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import RangedFile, joined, with_footer
 from dagster_buckets.formats.schemas import only
@@ -136,21 +137,51 @@ class ArrowIPCFormat(TableFormat):
             file = pa.ipc.open_file(ranges.for_arrow())
             names = self.projection.names(file.schema, ref.uri)
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            look, bound = ranges.looked_at(), self.limit.of(ref.size, ref.uri)
-            with reading(ref.uri, "Arrow IPC"), closing(ranges):
-                # All dictionaries come with the first batch, and stay.
-                known = sum(blocks.unpacked(block, look.part) for block in blocks.dictionaries)
-                for number, block in enumerate(blocks.batches):
-                    size = known + blocks.unpacked(block, look.part)
-                    bound.check(size)
-                    batch = file.get_batch(number)
-                    # Nobody has verified these bytes, and a wrong offset kills the process.
-                    batch.validate(full=True)
-                    table = self.projection.of(pa.Table.from_batches([batch]), ref.uri)
-                    yield from table.to_batches()
+        batches = (
+            batch
+            for table in self._tables(ref, blocks, ranges, file)
+            for batch in table.to_batches()
+        )
+        return projected_stream(only(file.schema, names), batches)
 
-        return projected_stream(only(file.schema, names), batches())
+    def first_rows(self, ref: ObjectRef, count: int) -> FirstRows:
+        """The first batches; how many rows all have is not known without reading them."""
+        import pyarrow as pa
+
+        with reading(ref.uri, "Arrow IPC"):
+            ref = with_footer(ref, footer_length)
+            blocks = blocks_of(ref.tail, ref.size)
+            wanted = min(count, 1, len(blocks.batches))
+            while True:
+                part = replace(blocks, batches=blocks.batches[:wanted])
+                ranges = RangedFile(ref, joined(part.ranges()) if wanted else [])
+                file = pa.ipc.open_file(ranges.for_arrow())
+                names = self.projection.names(file.schema, ref.uri)
+                tables = [only(file.schema, names).empty_table()]
+                tables += list(self._tables(ref, part, ranges, file)) if wanted else []
+                found = sum(table.num_rows for table in tables)
+                if found >= count or wanted == len(blocks.batches):
+                    return FirstRows(pa.concat_tables(tables).slice(0, count), None)
+                # Batches of one writer mostly have one size.
+                wanted = min(len(blocks.batches), max(2 * wanted, wanted * count // max(found, 1)))
+
+    def _tables(
+        self, ref: ObjectRef, blocks: Blocks, ranges: RangedFile, file: pa.RecordBatchFileReader
+    ) -> Iterator[pa.Table]:
+        """The batches of these blocks, each as a table."""
+        import pyarrow as pa
+
+        look, bound = ranges.looked_at(), self.limit.of(ref.size, ref.uri)
+        with reading(ref.uri, "Arrow IPC"), closing(ranges):
+            # All dictionaries come with the first batch, and stay.
+            known = sum(blocks.unpacked(block, look.part) for block in blocks.dictionaries)
+            for number, block in enumerate(blocks.batches):
+                size = known + blocks.unpacked(block, look.part)
+                bound.check(size)
+                batch = file.get_batch(number)
+                # Nobody has verified these bytes, and a wrong offset kills the process.
+                batch.validate(full=True)
+                yield self.projection.of(pa.Table.from_batches([batch]), ref.uri)
 
     def can_scan(self, as_type: type) -> bool:
         """See :class:`~dagster_buckets.formats.base.SupportsLazy`."""

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Column",
     "Description",
+    "FirstRows",
     "Format",
     "Part",
     "RunsCode",
     "SupportsCompression",
     "SupportsConcat",
     "SupportsDescribe",
+    "SupportsFirstRows",
     "SupportsLazy",
     "SupportsStreaming",
     "SupportsStructures",
@@ -216,6 +218,37 @@ class SupportsStreaming(Protocol):
         Raises:
             ObjectNotFoundError, StoreUnavailableError: The object was deleted or written again.
             UnsupportedTypeError, DecodeError: As of :meth:`Format.decode`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows:
+    """What :meth:`SupportsFirstRows.first_rows` made of an object.
+
+    Attributes:
+        table: A ``pyarrow.Table`` with all columns, or those that the format's options choose.
+        total: How many rows the object has; ``None`` where nothing short of reading it tells.
+    """
+
+    table: Any
+    total: int | None
+
+
+@runtime_checkable
+class SupportsFirstRows(Protocol):
+    """The power to give the first rows of an object without fetching the others."""
+
+    def first_rows(self, ref: ObjectRef, count: int) -> FirstRows:
+        """The first rows of a large object; not more than its parts in which they lie are fetched.
+
+        Args:
+            ref: The object.
+            count: How many; for 0 only the columns, and the number of rows, are looked up.
+
+        Raises:
+            ObjectNotFoundError, StoreUnavailableError: The object was deleted or written again.
+            DecodeError: The bytes are not in this format.
         """
         ...
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from dagster_buckets.errors import ConfigurationError, EncodeError
 from dagster_buckets.formats.arrow_tables import noted
-from dagster_buckets.formats.base import Part
+from dagster_buckets.formats.base import FirstRows, Part
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
     arrow_buffer,
@@ -167,6 +168,28 @@ class ParquetFormat(TableFormat):
         if as_type is not None and is_reader_type(as_type):
             return self._reader(ref)
         return from_arrow(self._part_of(ref, as_type), as_type, ref.uri)
+
+    def first_rows(self, ref: ObjectRef, count: int) -> FirstRows:
+        """The groups of rows in which they lie; of the others nothing is fetched."""
+        import pyarrow as pa
+
+        def read(ref: ObjectRef) -> FirstRows:
+            part = PartOf.at(ref)
+            names, fetched = self.projection.names(part.schema, ref.uri), self._fetched(part, ())
+            sizes = [part.footer.row_group(n).num_rows for n in range(part.footer.num_row_groups)]
+            before = accumulate(sizes, initial=0)
+            groups = [n for n, rows in enumerate(before) if rows < count and n < len(sizes)]
+            bound = self.limit.of(ref.size, ref.uri)
+            tables = [only(part.schema, names).empty_table()]
+            for batch in part.batches(groups, fetched, bound) if groups else ():
+                table = restored(pa.Table.from_batches([batch]), part.schema)
+                tables.append(self.projection.of(table, ref.uri))
+                if sum(table.num_rows for table in tables) >= count:
+                    break
+            return FirstRows(pa.concat_tables(tables).slice(0, count), part.footer.num_rows)
+
+        with reading(ref.uri, "Parquet"):
+            return twice(read, ref)
 
     def part(self, source: Payload | ObjectRef) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""

@@ -9,6 +9,7 @@ from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
     from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 
@@ -16,6 +17,7 @@ __all__ = [
     "KEY_LIMIT",
     "ObjectStore",
     "SupportsRevalidation",
+    "SupportsSweep",
     "changed",
     "check_key",
     "check_prefix",
@@ -187,6 +189,23 @@ class SupportsRevalidation(Protocol):
         Raises:
             ObjectNotFoundError: There is none any more.
             IntegrityError: It did not verify, twice.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsSweep(Protocol):
+    """A store in which killed writers leave something that no listing shows."""
+
+    def sweep(self, older_than: timedelta = ..., *, dry_run: bool = False) -> int:
+        """Remove what killed writers left, never what a writer still adds to.
+
+        Args:
+            older_than: Nothing came to it for so long.
+            dry_run: Count it, and leave it.
+
+        Returns:
+            How many such uploads or files there were.
         """
         ...
 

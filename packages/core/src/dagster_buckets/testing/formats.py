@@ -8,6 +8,7 @@ import copy
 import io
 import random
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,10 +24,13 @@ from dagster_buckets.formats.base import (
     Part,
     SupportsConcat,
     SupportsDescribe,
+    SupportsFirstRows,
     SupportsStructures,
 )
 from dagster_buckets.objects import Body, ObjectInfo, Payload
 from dagster_buckets.plugins import get_format, names
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.scans import ScanPromises, rows_of, scan_classes
 
 if TYPE_CHECKING:
@@ -209,6 +213,20 @@ class FormatConformance(ScanPromises):
             assert description.columns is not None
             found = [(column.name, column.type, column.nullable) for column in description.columns]
             assert found == [(f.name, str(f.type), f.nullable) for f in table.schema]
+
+    def test_first_rows(self, format: Format, values: Sequence[Any]) -> None:
+        if not isinstance(format, SupportsFirstRows):
+            return
+        import pyarrow as pa
+
+        store = MemoryStore(uuid.uuid4().hex)
+        for value in values:
+            ref = ObjectRef(store.put("a", format.encode(value)), store)
+            table = format.decode(ref.get(), pa.Table)
+            for count in (0, 1, 2, table.num_rows + 1):
+                first = format.first_rows(ref, count)
+                assert first.table.equals(table.slice(0, count))
+                assert first.total in (None, table.num_rows)
 
     def test_concat_says_what_it_joins(self, format: Format) -> None:
         if isinstance(format, SupportsConcat):

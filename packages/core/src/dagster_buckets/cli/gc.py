@@ -1,0 +1,121 @@
+"""``gc``: what nobody needs any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from dagster_buckets.cli.options import Command, json_option, source_options
+from dagster_buckets.cli.request import Request
+
+if TYPE_CHECKING:
+    from dagster_buckets.cli.garbage import Garbage
+
+__all__ = ["command"]
+
+
+@click.command("gc", cls=Command)
+@click.argument("targets", metavar="[URI]", nargs=-1)
+@source_options()
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="DAYS",
+    help="For how long runs wrote nothing, and values have been replaced.",
+)  # fmt: skip
+@click.option(
+    "--uploads-older-than", type=click.FloatRange(min=1), default=24.0, show_default=True,
+    metavar="HOURS", help="For how long nothing came to an unfinished upload.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Remove it. Without this option nothing is changed.")
+@json_option
+def command(  # noqa: PLR0913 - the options of a command
+    request: Request,
+    targets: tuple[str, ...],
+    *,
+    older_than: float,
+    uploads_older_than: float,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """List what nobody needs any more, and remove it with --yes.
+
+    That are outputs of ops of old runs (which re-executions of these runs would still read),
+    objects of a value that was written again in another format long ago, and uploads in parts, or
+    temporary files, that killed writers left. The values of assets always stay.
+
+    \b
+    Examples:
+      dagster-buckets gc s3://lake/prod
+      dagster-buckets gc -m shop.definitions --older-than 90
+      dagster-buckets gc s3://lake/prod --yes
+    """
+    from dagster_buckets.cli.garbage import garbage_in
+    from dagster_buckets.cli.inventory import inventory
+    from dagster_buckets.cli.output import progress
+    from dagster_buckets.cli.source import open_source
+    from dagster_buckets.errors import ConfigurationError
+    from dagster_buckets.stores.base import SupportsSweep
+
+    source, rest = open_source(request, targets)
+    if rest:
+        msg = f"gc takes no assets, but {rest[0]!r} was given"
+        raise ConfigurationError(msg, hint="it looks at the whole bucket or prefix")
+    store = source.values.store
+    with progress("listed objects") as tick:
+        found = garbage_in(inventory(source, tick=tick), timedelta(days=older_than))
+    uploads = None
+    if isinstance(store, SupportsSweep):
+        uploads = store.sweep(timedelta(hours=uploads_older_than), dry_run=not yes)
+    if yes:
+        store.delete([entry.info.key for entry in found.entries])
+    if as_json:
+        _dump(source.base, found, uploads, removed=yes)
+    else:
+        _print(source.base, found, uploads, removed=yes)
+
+
+def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> None:
+    from dagster_buckets.cli.inventory import newest
+    from dagster_buckets.cli.output import dump
+
+    runs = [
+        {
+            "run_id": run,
+            "objects": len(entries),
+            "size_bytes": sum(entry.info.size for entry in entries),
+            "modified": newest(entries),
+        }
+        for run, entries in found.runs.items()
+    ]
+    older = [
+        {"uri": old.info.uri, "size_bytes": old.info.size, "replaced_by": new.info.uri}
+        for old, new in found.older_formats
+    ]
+    total = sum(entry.info.size for entry in found.entries)
+    counts = {"objects": len(found.entries), "size_bytes": total, "unfinished_uploads": uploads}
+    dump({"uri": base, "removed": removed, **counts, "runs": runs, "older_formats": older})
+
+
+def _print(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> None:
+    from dagster_buckets.cli.inventory import newest
+    from dagster_buckets.cli.output import age, plural, shown, size, table
+
+    if found.runs:
+        lines = []
+        for run, entries in found.runs.items():
+            last = newest(entries)
+            total = sum(entry.info.size for entry in entries)
+            lines.append([run, f"{len(entries):,}", size(total), age(last) if last else ""])
+        table(["RUN", "OBJECTS", "SIZE", "AGE"], lines, right=("OBJECTS", "SIZE", "AGE"))
+    for old, new in found.older_formats:
+        click.echo(f"older format  {shown(old.info.uri)}, replaced by {shown(new.info.key)}")
+    if uploads is None:
+        click.echo("unfinished uploads: this store keeps none that could be looked for")
+    elif uploads:
+        click.echo(plural(uploads, "unfinished upload"))
+    total = sum(entry.info.size for entry in found.entries)
+    done = "removed from" if removed else "can go from"
+    click.echo(f"{plural(len(found.entries), 'object')}, {size(total)} {done} {base}")
+    if not removed and (found.entries or uploads):
+        click.echo("nothing was changed; remove it with --yes")
