@@ -121,5 +121,5 @@ def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:
     alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
     # An instance of s3fs belongs to one event loop, and Dagster makes one for each load.
     alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
-    base = UPath(f"s3://{BUCKET}/upath", **_s3fs_options(endpoint), **alone)
+    base = UPath(f"s3://{BUCKET}/upath", **{**_s3fs_options(endpoint), **alone})
     return (AtOnce if asynchronous else ByHand)(base_path=base)

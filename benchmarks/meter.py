@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.servers.serving import Traffic
 
@@ -54,7 +54,7 @@ class Meter:
     down: int = 0
     _base: int = 0
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Self:
         gc.collect()
         if self.endpoint:
             Traffic.of(self.endpoint)

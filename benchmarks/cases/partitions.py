@@ -1,4 +1,4 @@
-"""Many partitions of 20 KiB at 30 ms and 90 MB/s a connection: loaded by one input, written by one run."""
+"""Many partitions of 20 KiB: loaded by one input, written by one run."""
 
 from __future__ import annotations
 
@@ -147,9 +147,9 @@ def load_ours(meter: Meter, *, endpoint: str, count: int, result: str, format: s
 
 def load_peer(meter: Meter, *, endpoint: str, count: int, peer: str) -> None:
     """The others."""
-    from benchmarks.through_dagster import load_all
-
     import polars as pl
+
+    from benchmarks.through_dagster import load_all
 
     managers: dict[str, Callable[[], Any]] = {
         "stock": lambda: stock(endpoint),
@@ -247,8 +247,8 @@ CASE = Case(
     title="1,000 partitions of 20 KiB",
     about=(
         "Loaded by one input, or written by one run, through Dagster, with a manager that has to "
-        "connect first. The bare client is obstore with 32 threads, which decodes each object where "
-        "it comes: no digest, no retry, no Dagster."
+        "connect first. The bare client is obstore with 32 threads, which decodes each object "
+        "where it comes: no digest, no retry, no Dagster."
     ),
     ways=[
         Way(_DICT, "load_bare", {"result": "tables"}, warm=_WARM),

@@ -1,4 +1,4 @@
-"""What the cloud stores, and how it answers: S3's requests, as far as the clients here send them."""
+"""What the cloud stores, and its answers to those of S3's requests that are sent here."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Bucket:
     def _head(self, request: Request) -> Answer:
         return Answer(200) if _is_bucket(request) else self._get(request)
 
-    def _get(self, request: Request) -> Answer:
+    def _get(self, request: Request) -> Answer:  # noqa: PLR0911 - one for each status
         if _is_bucket(request):
             return self._listed(request)
         known = self._objects.get(request.path)
@@ -146,7 +146,9 @@ class Bucket:
             return Answer(304, {"etag": known.etag})
         modified = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(known.modified))
         headers = {
-            **{"etag": known.etag, "last-modified": modified, "accept-ranges": "bytes"},
+            "etag": known.etag,
+            "last-modified": modified,
+            "accept-ranges": "bytes",
             **known.metadata,
         }
         span = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", request.headers.get("range", ""))

@@ -61,7 +61,7 @@ ITEMS = st.one_of(
 @given(st.lists(ITEMS, max_size=6), st.booleans())
 def test_every_reader_reads_them(value: list[Any], read_only: bool) -> None:  # noqa: FBT001
     pieces = _dumped([*value, *value])
-    assert _same(pickle.loads(b"".join(pieces)), [*value, *value])
+    assert _same(pickle.loads(b"".join(pieces)), [*value, *value])  # noqa: S301 - our own
     assert _same(loads(_in_memory(pieces, read_only=read_only)), [*value, *value])
 
 
