@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -27,14 +27,17 @@ def days(count: int) -> dg.DailyPartitionsDefinition:
 class _Metered(dg.IOManager):
     """A manager, and a meter around what it does."""
 
-    def __init__(self, manager: Any, meter: Meter, *, writes: bool) -> None:
-        self._manager, self._meter, self._writes = manager, meter, writes
+    def __init__(self, manager: Any, meter: Meter, *, writes: bool, then: Any) -> None:
+        self._manager, self._meter, self._writes, self._then = manager, meter, writes, then
 
     def load_input(self, context: dg.InputContext) -> Any:
         if self._writes:
             return self._manager.load_input(context)
         with self._meter:
-            return self._manager.load_input(context)
+            loaded = self._manager.load_input(context)
+            if self._then:
+                self._then(loaded)
+            return loaded
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         if not self._writes:
@@ -45,13 +48,13 @@ class _Metered(dg.IOManager):
 
 
 def _run(
-    assets: list[Any], manager: Any, meter: Meter, *, writes: bool, **how: Any
+    assets: list[Any], manager: Any, meter: Meter, *, writes: bool, then: Any = None, **how: Any
 ) -> dg.ExecuteInProcessResult:
     """One run, with a manager of its own, which has to connect first."""
 
     @dg.io_manager(required_resource_keys={"inner"})
     def metered(context: dg.InitResourceContext) -> dg.IOManager:
-        return _Metered(context.resources.inner, meter, writes=writes)
+        return _Metered(context.resources.inner, meter, writes=writes, then=then)
 
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
@@ -69,12 +72,23 @@ def load_all(manager: Any, meter: Meter, annotation: Any, count: int) -> Any:
     return _loaded(manager, meter, annotation, [source], dg.AllPartitionMapping())
 
 
-def load_one(manager: Any, meter: Meter, annotation: Any) -> Any:
-    """Load an asset without partitions; give what came."""
-    return _loaded(manager, meter, annotation, [dg.AssetSpec(ASSET)], None)
+def load_one(
+    manager: Any, meter: Meter, annotation: Any, then: Callable[[Any], None] | None = None
+) -> Any:
+    """Load an asset without partitions; give what came.
+
+    Args:
+        manager: Loads it.
+        meter: Around the load.
+        annotation: Of the input.
+        then: Is given what came, within the meter.
+    """
+    return _loaded(manager, meter, annotation, [dg.AssetSpec(ASSET)], None, then)
 
 
-def _loaded(manager: Any, meter: Meter, annotation: Any, sources: list[Any], mapping: Any) -> Any:
+def _loaded(
+    manager: Any, meter: Meter, annotation: Any, sources: list[Any], mapping: Any, then: Any = None
+) -> Any:
     loaded: list[Any] = []
 
     def taker(orders: Any) -> None:
@@ -82,7 +96,7 @@ def _loaded(manager: Any, meter: Meter, annotation: Any, sources: list[Any], map
 
     taker.__annotations__["orders"] = annotation
     asset = dg.asset(ins={ASSET: dg.AssetIn(partition_mapping=mapping)})(taker)
-    _run([*sources, asset], manager, meter, writes=False)
+    _run([*sources, asset], manager, meter, writes=False, then=then)
     return loaded.pop()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dagster_buckets.buffers import writable
 from dagster_buckets.objects import Body, Buffer
 from dagster_buckets.threads import Pool
 
@@ -65,23 +66,23 @@ class Feed:
         return part
 
     def _cut(self) -> Iterator[Buffer]:
-        pending: list[Buffer] = []
-        count = 0
-        held = self._body.held is not None
+        part, count = writable(self.part), 0
         for buffer in self._body:
-            view = memoryview(buffer if held else bytes(buffer)).cast("B")
+            view = memoryview(buffer).cast("B")
+            if not count and isinstance(buffer, bytes) and len(buffer) == self.part:
+                # Bytes that are a part already need no copy.
+                yield buffer
+                continue
             while view:
                 piece = view[: self.part - count]
-                pending.append(piece)
+                part[count : count + len(piece)] = piece
                 count += len(piece)
                 view = view[len(piece) :]
                 if count == self.part:
-                    # Bytes that are a part already are not copied.
-                    whole = isinstance(buffer, bytes) and len(buffer) == count
-                    yield buffer if whole and len(pending) == 1 else b"".join(pending)
-                    pending, count = [], 0
-        if pending:
-            yield b"".join(pending)
+                    yield part
+                    part, count = writable(self.part), 0
+        if count:
+            yield part[:count]
 
 
 def upload_parts(  # noqa: PLR0913, PLR0917 - what boto3 wants to know

@@ -15,7 +15,7 @@ from dagster_buckets.formats.ipc_limits import Blocks, blocks_of, check_messages
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import RangedFile, joined, with_footer
 from dagster_buckets.formats.schemas import only
-from dagster_buckets.formats.sources import Kept, batches_of, gathered, written
+from dagster_buckets.formats.sources import Collector, batches_of, gathered, written
 from dagster_buckets.formats.tables import TableFormat, columns_of, reading
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
@@ -79,7 +79,7 @@ class ArrowIPCFormat(TableFormat):
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""
         import pyarrow as pa
 
-        sink = Kept()
+        sink = Collector()
         try:
             # A file has one dictionary for each column.
             whole = table.unify_dictionaries()
@@ -93,7 +93,7 @@ class ArrowIPCFormat(TableFormat):
             msg = f"an Arrow file cannot hold this table: {error}"
             hint = "cast dictionaries within other types to their values, or choose 'parquet'"
             raise EncodeError(msg, hint=hint) from error
-        return Body.of(*sink.pieces())
+        return Body.of(*sink.take())
 
     def read_table(self, payload: Payload) -> pa.Table:
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""

@@ -15,7 +15,7 @@ from dagster_buckets.objects import Body, Buffer, Digest, Repeatable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Collector", "Kept", "batches_of", "gathered", "spooled", "written"]
+__all__ = ["Collector", "batches_of", "gathered", "spooled", "written"]
 
 #: What is copied, so that the pieces are not too many.
 _SMALL = 64 * 1024
@@ -64,7 +64,7 @@ def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.R
         yield waiting
 
 
-def written(open_writer: Callable[[Any], Any], tables: Iterator[pa.Table]) -> Iterator[bytes]:
+def written(open_writer: Callable[[Any], Any], tables: Iterator[pa.Table]) -> Iterator[Buffer]:
     """What an Arrow writer makes of the tables, as it comes.
 
     Args:
@@ -80,36 +80,11 @@ def written(open_writer: Callable[[Any], Any], tables: Iterator[pa.Table]) -> It
 
 
 class Collector(io.RawIOBase):
-    """A file that keeps what is written to it until it is taken away."""
+    """A file that keeps what is written to it until it is taken away.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: list[bytes] = []
-        self._size = 0
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Keep a copy: the writer uses its memory again."""
-        copy = bytes(data)
-        self._written.append(copy)
-        self._size += len(copy)
-        return len(copy)
-
-    def tell(self) -> int:
-        """How much was written in all."""
-        return self._size
-
-    def take(self) -> list[bytes]:
-        """What was written since the last time: one buffer, or none."""
-        taken, self._written = self._written, []
-        return [b"".join(taken)] if taken else []
-
-
-class Kept(io.RawIOBase):
-    """A file that keeps what Arrow writes to it: large buffers as they are, without a copy."""
+    Arrow's buffers are kept as they are: nobody changes one that was handed over. Its streams give
+    no buffers where they use their memory again.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,32 +97,35 @@ class Kept(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Keep it; Arrow hands over buffers of its own, which nobody changes any more."""
+        """Keep it; a copy of what is small, or not Arrow's."""
+        import pyarrow as pa
+
         view = memoryview(data).cast("B")
         self._size += len(view)
         if len(view) < _SMALL:
             self._small += view
         else:
-            self._flushed()
-            self._pieces.append(view if type(data).__name__ == "Buffer" else bytes(view))
+            self._put_small()
+            self._pieces.append(view if isinstance(data, pa.Buffer) else bytes(data))
         return len(view)
 
     def tell(self) -> int:
         """How much was written in all."""
         return self._size
 
-    def pieces(self) -> tuple[Buffer, ...]:
-        """All that was written."""
-        self._flushed()
-        return tuple(self._pieces)
+    def take(self) -> list[Buffer]:
+        """What was written since the last time."""
+        self._put_small()
+        taken, self._pieces = self._pieces, []
+        return taken
 
-    def _flushed(self) -> None:
+    def _put_small(self) -> None:
         if self._small:
             self._pieces.append(bytes(self._small))
             self._small.clear()
 
 
-def spooled(pieces: Iterable[bytes]) -> Body:
+def spooled(pieces: Iterable[Buffer]) -> Body:
     """A body that is on the disk, in a file without a name, until it was sent.
 
     What is encoded takes no memory then, its digest is known before it is sent, and it can be sent
