@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import bounds_table, table
 from benchmarks.running import ROOT, Case, run
 
-CASES = ("partitions", "large", "frames", "streams")
+CASES = ("partitions", "large", "frames", "streams", "keys", "imports", "local")
 _RESULTS = ROOT / ".nox" / "bench-results"
 
 
