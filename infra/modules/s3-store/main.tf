@@ -8,6 +8,8 @@ locals {
 
   kms_key_arn = local.own_key ? aws_kms_key.this[0].arn : var.kms_key_arn
 
+  # Known before the bucket is there, so that a plan shows the policy.
+  arn        = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
   has_policy = var.minimum_tls_version != null || length(var.policy_documents) > 0
 }
 
@@ -119,7 +121,7 @@ data "aws_iam_policy_document" "bucket" {
       sid       = statement.key
       effect    = "Deny"
       actions   = ["s3:*"]
-      resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+      resources = [local.arn, "${local.arn}/*"]
 
       principals {
         type        = "*"
