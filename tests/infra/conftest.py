@@ -12,6 +12,7 @@ import pytest
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 from tests.infra.enforcing import Account, enforce, moto_process
+from tests.infra.google_provider import google_config
 from tests.infra.policies import Document, compute
 from tests.infra.terraform import Terraform, binary, copy_of_infra, mirror_config, not_run
 
@@ -62,6 +63,12 @@ def aws_config(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     if answer.code:
         not_run(f"Terraform cannot install hashicorp/aws here: {_last_lines(answer.text)}")
     return config
+
+
+@pytest.fixture(scope="session")
+def google_settings(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Terraform's settings under which a provider for Google, or its schemas, can be installed."""
+    return google_config(tmp_path_factory.mktemp("google"))
 
 
 @pytest.fixture(scope="session")
