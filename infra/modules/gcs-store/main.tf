@@ -18,6 +18,7 @@ resource "google_kms_crypto_key_iam_member" "storage" {
 # -- the bucket ------------------------------------------------------------------------------------
 
 resource "google_storage_bucket" "this" {
+  #checkov:skip=CKV_GCP_78:Soft deletion keeps what is overwritten, unless versioning is chosen.
   name          = var.bucket
   project       = var.project
   location      = var.location
