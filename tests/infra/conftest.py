@@ -19,13 +19,11 @@ from tests.infra.terraform import Terraform, binary, copy_of_infra, mirror_confi
 _reasons: list[str] = []
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report: Any = yield
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remembers what could not run."""
     if report.skipped and isinstance(report.longrepr, tuple) and "NOT RUN" in report.longrepr[2]:
         reason = report.longrepr[2].partition("NOT RUN: ")[2]
-        _reasons.append(f"{item.name}: {reason}")
-    return report  # type: ignore[no-any-return]
+        _reasons.append(f"{report.nodeid.rpartition('::')[2]}: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

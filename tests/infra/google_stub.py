@@ -32,8 +32,8 @@ _ENTRY = re.compile(
     re.MULTILINE,
 )
 _FLAGS = re.compile(
-    r"// (?P<name>\w+) - computed: (?P<computed>\w+), optional: (?P<optional>\w+), required: (?P<required>\w+)\n"
-    r"(?P<code>(?:.*\n){1,4})"
+    r"// (?P<name>\w+) - computed: (?P<computed>\w+), optional: (?P<optional>\w+), "
+    r"required: (?P<required>\w+)\n(?=(?P<code>(?:.*\n){3}))"
 )
 _NESTED = re.compile(r"(\w+)ToHclTerraform\b")
 _GETTERS = {

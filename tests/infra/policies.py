@@ -19,6 +19,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "encrypted writer": {"kms_key_arn": KEY},
     "encrypted reader": {"kms_key_arn": KEY, "read_only": True},
     "whole bucket": {"prefix": ""},
+    "whole bucket with everything": {
+        "prefix": "",
+        "allow_delete": True,
+        "allow_sweep": True,
+        "allow_tagging": True,
+    },
     "lister": {"list_scope": "bucket"},
     "china": {"bucket_arn": "arn:aws-cn:s3:::lake"},
 }

@@ -18,7 +18,9 @@ END = "<!-- End -->\n"
 ROOTS = sorted(path.parent for path in INFRA.glob("*/*/main.tf"))
 
 _BLOCK = re.compile(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
-_ARGUMENT = re.compile(r"^  (\w+) += (.*?)(?=^  \w+ +=|^  \w+ \{|^  #|\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_ARGUMENT = re.compile(
+    r"^  (\w+) += (.*?)(?=^  \w+ +=|^  \w+ \{|^  #|\n\n|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,20 @@ def test_the_definitions_read_exactly_what_the_outputs_give(example: Path) -> No
 
 def test_each_module_means_the_same_by_a_prefix() -> None:
     texts = [path.read_text("utf-8") for path in sorted(INFRA.glob("modules/*/variables.tf"))]
-    rules = {match for text in texts for match in re.findall(r'regex\("([^"]+)", var\.prefix\)', text)}
+    rules = {
+        match for text in texts for match in re.findall(r'regex\("([^"]+)", var\.prefix\)', text)
+    }
     assert len(rules) == 1
 
 
 def test_the_guide_tells_what_each_permission_is_for(documents: dict[str, Document]) -> None:
     granted = set().union(*(actions(document) for document in documents.values()))
     assert granted > DOCUMENT_ONLY
-    rows = set(re.findall(r"^\| `(s3:\w+|kms:\w+|storage\.\w+\.\w+)`", PAGE.read_text("utf-8"), re.MULTILINE))
+    rows = set(
+        re.findall(
+            r"^\| `(s3:\w+|kms:\w+|storage\.\w+\.\w+)`", PAGE.read_text("utf-8"), re.MULTILINE
+        )
+    )
     assert {row for row in rows if not row.startswith("storage")} == granted
     assert {row for row in rows if row.startswith("storage")} == {
         f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")

@@ -40,10 +40,13 @@ run "defaults" {
   }
 
   assert {
-    condition = [for rule in google_storage_bucket.this.lifecycle_rule : [one(rule.action).type, one(rule.condition).age, one(rule.condition).matches_prefix]] == [
+    condition = jsonencode([
+      for rule in google_storage_bucket.this.lifecycle_rule :
+      [one(rule.action).type, one(rule.condition).age, one(rule.condition).matches_prefix]
+      ]) == jsonencode([
       ["AbortIncompleteMultipartUpload", 3, null],
-      ["Delete", 30, tolist(["prod/.runs/"])],
-    ]
+      ["Delete", 30, ["prod/.runs/"]],
+    ])
     error_message = "Only unfinished uploads and outputs of ops may go."
   }
 
