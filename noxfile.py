@@ -291,8 +291,10 @@ def infra(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def infra_short(session: nox.Session) -> None:
-    """What of Terraform needs no provider: formatting, README files, names, the policy (seconds)."""
-    terraform_tests(session, "tests/infra/test_documents.py", "tests/infra/test_policy_documents.py")
+    """What of Terraform needs no provider: formatting, README files, names, the policy."""
+    terraform_tests(
+        session, "tests/infra/test_documents.py", "tests/infra/test_policy_documents.py"
+    )
 
 
 def terraform_tests(session: nox.Session, *args: str) -> None:

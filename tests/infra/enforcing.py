@@ -23,6 +23,8 @@ from typing import Any
 import boto3
 
 REGION = "eu-west-1"
+#: Credentials as boto3 and our store name them.
+Keys = dict[str, Any]
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -59,6 +61,12 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
 
 
+def client_of(service: str, endpoint: str, keys: Keys) -> Any:
+    """boto3's, of any service: its types would want to know which."""
+    make: Any = boto3.client
+    return make(service, endpoint_url=endpoint, **keys)
+
+
 @dataclass
 class Account:
     """The account of an enforcing server.
@@ -70,14 +78,14 @@ class Account:
     """
 
     endpoint: str
-    admin: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    admin: Keys = field(default_factory=dict)
+    keys: dict[str, Keys] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """The administrator's."""
-        return boto3.client(service, endpoint_url=self.endpoint, **self.admin)
+        return client_of(service, self.endpoint, self.admin)
 
-    def user(self, name: str, document: dict[str, Any]) -> dict[str, str]:
+    def user(self, name: str, document: dict[str, Any]) -> Keys:
         """The credentials of a user who may do what the document says, from now on."""
         iam = self.client("iam")
         if name not in self.keys:
@@ -89,7 +97,7 @@ class Account:
         return self.keys[name]
 
 
-def _credentials(key: str, secret: str) -> dict[str, str]:
+def _credentials(key: str, secret: str) -> Keys:
     return {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": REGION}
 
 

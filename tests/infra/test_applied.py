@@ -7,6 +7,7 @@ its condition, so it is taken off before the run) and KMS.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from dagster_buckets.layouts.runs import RUNS
 
-from tests.infra.enforcing import REGION, enforce, release
+from tests.infra.enforcing import REGION, client_of, enforce, release
 from tests.infra.terraform import Terraform
 
 pytestmark = pytest.mark.timeout(1500)
@@ -84,7 +84,7 @@ def override(folder: Path, endpoint: str) -> None:
 
 
 def client(service: str, endpoint: str) -> Any:
-    return boto3.client(service, endpoint_url=endpoint, **KEYS)
+    return client_of(service, endpoint, KEYS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -183,8 +183,7 @@ def check_tasks(ecs: Any, outputs: dict[str, Any]) -> None:
 
 def check_helm(outputs: dict[str, Any]) -> None:
     """The values for the chart hold the environment and the role."""
-    import yaml
-
+    yaml: Any = importlib.import_module("yaml")  # without types
     values = yaml.safe_load(outputs["helm_values"])
     (deployment,) = values["dagster-user-deployments"]["deployments"]
     assert {entry["name"]: entry["value"] for entry in deployment["env"]} == outputs["env"]

@@ -10,7 +10,7 @@ import fnmatch
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -128,7 +128,7 @@ def read_range(store: S3Store, _: Any) -> None:
 
 def revalidate(store: S3Store, client: Any) -> None:
     found = client.head_object(Bucket=BUCKET, Key=f"{store.prefix}/there")
-    info = suite.replace(suite.VERSION, key="there", etag=found["ETag"])
+    info = replace(suite.VERSION, key="there", etag=found["ETag"])
     assert store.get_if_changed("there", info) is None
 
 

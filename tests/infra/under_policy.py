@@ -19,7 +19,7 @@ from dagster_buckets import BucketIOManager
 from dagster_buckets_s3 import S3IOManager, obstore_wire
 
 from tests import servers
-from tests.infra.enforcing import Account, enforce, moto_process
+from tests.infra.enforcing import Account, Keys, enforce, moto_process
 from tests.infra.policies import BUCKET, Document, compute
 from tests.infra.terraform import copy_of_infra
 from tests.integration import support
@@ -42,7 +42,7 @@ def policy() -> Document:
     return dict(json.loads(text))
 
 
-def backend(account: Account, keys: dict[str, str]) -> Any:
+def backend(account: Account, keys: Keys) -> Any:
     """What makes managers of that user over fresh buckets."""
 
     def s3_backend(_: pytest.FixtureRequest) -> support.MakeManager:
@@ -82,9 +82,10 @@ def pytest_sessionstart() -> None:
     keys = running().user("dagster", policy())
     support.S3_KEYS.update(keys)
     support.s3_backend = backend(running(), keys)
-    config = obstore_wire._config
+    wire: Any = obstore_wire
+    config = wire._config
     # moto asks the wrong ARN of a bulk delete.
-    obstore_wire._config = lambda *args: {**config(*args), "disable_bulk_delete": True}
+    wire._config = lambda *args: {**config(*args), "disable_bulk_delete": True}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
