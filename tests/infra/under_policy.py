@@ -73,8 +73,9 @@ def moto_server() -> Iterator[str]:
     yield running().endpoint
 
 
-# Now, before any conftest takes it.
-servers.moto_server = moto_server
+def pytest_load_initial_conftests() -> None:
+    """Take the place of the server, before any conftest has its name."""
+    servers.moto_server = moto_server
 
 
 def pytest_sessionstart() -> None:
