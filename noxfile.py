@@ -15,6 +15,7 @@ WHEELS = ROOT / ".nox" / "wheels"
 SBOM = ROOT / ".nox" / "bills"
 CONSTRAINTS = ROOT / "constraints.txt"
 STOCK_CONSTRAINTS = ROOT / "tests" / "compat" / "constraints.txt"
+INFRA_CONSTRAINTS = ROOT / "tests" / "infra" / "constraints.txt"
 CONSTRAINTS_HEAD = """\
 # The version of every package that {what}, for Python 3.11 to 3.14.
 # `nox -s constraints` adds what is missing; `nox -s constraints -- --upgrade` renews all of it.
@@ -279,6 +280,35 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def infra(session: nox.Session) -> None:
+    """Terraform: modules tested, applied to a moto server, used under their policy (minutes)."""
+    pinned = ("uv", "pip", "install", "--quiet", "--constraint", str(INFRA_CONSTRAINTS))
+    tool(session, *pinned, "--python", session.virtualenv.location, "--group", "infra")
+    scan = ("--framework", "terraform", "--skip-download", "--quiet", "--compact")
+    session.run("checkov", "--directory", "infra", *scan)
+    terraform_tests(session, "tests/infra")
+    terraform_tests(session, "-p", "tests.infra.under_policy", "tests/integration", "-k", "s3")
+
+
+@nox.session(venv_backend="none")
+def infra_short(session: nox.Session) -> None:
+    """What of Terraform needs no provider: formatting, README files, names, the policy."""
+    terraform_tests(
+        session, "tests/infra/test_documents.py", "tests/infra/test_policy_documents.py"
+    )
+
+
+def terraform_tests(session: nox.Session, *args: str) -> None:
+    """Runs tests; if any of them could not run here, the session does not count as run."""
+    told = Path(session.create_tmp(), "not-run.txt")
+    told.unlink(missing_ok=True)
+    os.environ["DAGSTER_BUCKETS_NOT_RUN"] = str(told)
+    tool(session, "pytest", *args, *session.posargs)
+    if told.exists():
+        session.skip(f"{len(told.read_text('utf-8').splitlines())} tests did NOT run, see above")
+
+
+@nox.session
 def stock(session: nox.Session) -> None:
     """Dagster's own managers beside ours, both ways; in an environment of their versions."""
     install_stock(session)
@@ -326,10 +356,20 @@ def constraints(session: nox.Session) -> None:
         CONSTRAINTS_HEAD.format(what="the tests beside Dagster's own managers install"),
         *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=stock"),
     )
+    compile_pins(
+        session,
+        INFRA_CONSTRAINTS,
+        CONSTRAINTS_HEAD.format(what="the scan of infra/ installs"),
+        "--group=infra",
+        ours=False,
+    )
 
 
-def compile_pins(session: nox.Session, target: Path, head: str, *args: str) -> None:
+def compile_pins(
+    session: nox.Session, target: Path, head: str, *args: str, ours: bool = True
+) -> None:
     """Writes the versions that uv resolves for all Pythons; what is pinned already stays."""
+    packages = [f"packages/{name}/pyproject.toml" for name in PACKAGES]
     # uv keeps the versions that it finds in its output file.
     compiled = Path(session.create_tmp(), f"{target.parent.name}-pins.txt")
     compiled.write_bytes(target.read_bytes() if target.exists() else b"")
@@ -349,8 +389,7 @@ def compile_pins(session: nox.Session, target: Path, head: str, *args: str) -> N
         str(compiled),
         *args,
         *session.posargs,
-        "pyproject.toml",
-        *(f"packages/{name}/pyproject.toml" for name in PACKAGES),
+        *(["pyproject.toml", *packages] if ours else []),
     )
     # Our own distributions are in it as paths; only versions are kept.
     pins = [line for line in compiled.read_text("utf-8").splitlines() if PIN.match(line)]

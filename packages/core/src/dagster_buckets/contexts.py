@@ -17,7 +17,7 @@ from dagster_shared.check import CheckError
 from dagster_buckets.address import AssetAddress, OpAddress
 from dagster_buckets.definitions import dimensions_of, options_of
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
-from dagster_buckets.requests import LoadRequest, Options, Target, WriteRequest
+from dagster_buckets.requests import LoadRequest, Options, Partitions, Target, WriteRequest
 from dagster_buckets.windows import windows_of
 
 __all__ = ["load_request", "write_request"]
@@ -109,8 +109,10 @@ def _targets(
     keys: Sequence[str],
     definition: dg.PartitionsDefinition[Any] | None,
     options: Options,
-) -> tuple[Target, ...]:
+) -> Sequence[Target]:
     several = isinstance(definition, dg.MultiPartitionsDefinition)
+    if definition is not None and not several and set(map(type, keys)) <= {str}:
+        return Partitions(path, options.partition_name, keys)
 
     def address(key: str) -> AssetAddress:
         if several or isinstance(key, dg.MultiPartitionKey):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
-from dagster_buckets.address import DEFAULT_DIMENSION, Address
+from dagster_buckets.address import DEFAULT_DIMENSION, Address, AssetAddress
 from dagster_buckets.choosing import AUTO
 from dagster_buckets.splitting import SplitBy, Windows
 from dagster_buckets.values import OnMissing
 
-__all__ = ["LoadRequest", "Options", "Target", "WriteRequest"]
+__all__ = ["LoadRequest", "Options", "Partitions", "Target", "WriteRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,41 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Partitions(Sequence[Target]):
+    """Partitions of one asset and one dimension, each made when it is asked for.
+
+    Made at once, those of a large asset would cost less than Python's looking for cycles in them.
+
+    Attributes:
+        path: The parts of the asset key.
+        dimension: The name of the dimension.
+        keys: In order.
+    """
+
+    path: tuple[str, ...]
+    dimension: str
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Target]:
+        return map(self._made, self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Target: ...
+    @overload
+    def __getitem__(self, index: slice) -> Partitions: ...
+    def __getitem__(self, index: int | slice) -> Target | Partitions:
+        if isinstance(index, slice):
+            return Partitions(self.path, self.dimension, self.keys[index])
+        return self._made(self.keys[index])
+
+    def _made(self, key: str) -> Target:
+        return Target(key, AssetAddress(self.path, ((self.dimension, key),)))
+
+
+@dataclass(frozen=True, slots=True)
 class WriteRequest:
     """What one ``handle_output`` has to write.
 
@@ -67,7 +102,7 @@ class WriteRequest:
         windows: Of time dimensions; needed only to split a frame.
     """
 
-    targets: tuple[Target, ...]
+    targets: Sequence[Target]
     annotation: Any
     options: Options
     over_many: bool = False
@@ -87,7 +122,7 @@ class LoadRequest:
         options: From the definition metadata of the input and of the output that it reads.
     """
 
-    targets: tuple[Target, ...]
+    targets: Sequence[Target]
     partitioned: bool
     annotation: Any
     producer_annotation: Any
