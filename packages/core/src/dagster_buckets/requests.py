@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from dagster_buckets.address import DEFAULT_DIMENSION, Address, AssetAddress
 from dagster_buckets.choosing import AUTO
@@ -41,8 +41,7 @@ class Options:
     format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One value and the partition key that Dagster knows it by (``None`` without partitions)."""
 
     partition_key: str | None

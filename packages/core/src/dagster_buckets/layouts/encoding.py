@@ -37,8 +37,6 @@ NAME_CHARACTERS = "A-Za-z0-9_%~-"
 EXTENSION = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 
 _EMPTY = "%"
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]").sub
-_NOT_IN_VALUES = re.compile(r"[^A-Za-z0-9_.-]").sub
 _EXTENSION = re.compile(EXTENSION, re.ASCII).fullmatch
 
 
@@ -48,7 +46,7 @@ def encode_name(name: str, limit: int = COMPONENT_LIMIT) -> str:
     Raises:
         InvalidKeyError: The name holds a lone surrogate.
     """
-    encoded = _NOT_IN_NAMES(_escape, name) or _EMPTY
+    encoded = name.translate(_IN_NAMES) or _EMPTY
     return encoded if len(encoded) <= limit else shorten(encoded, name, limit)
 
 
@@ -58,7 +56,7 @@ def encode_value(value: str, limit: int = COMPONENT_LIMIT) -> str:
     Raises:
         InvalidKeyError: The value holds a lone surrogate.
     """
-    encoded = _NOT_IN_VALUES(_escape, value)
+    encoded = value.translate(_IN_VALUES)
     return encoded if len(encoded) <= limit else shorten(encoded, value, limit)
 
 
@@ -93,10 +91,6 @@ def check_extension(extension: str) -> str:
     return extension
 
 
-def _escape(found: re.Match[str]) -> str:
-    return _percent(found[0])
-
-
 @lru_cache(maxsize=4096)
 def _percent(character: str) -> str:
     try:
@@ -104,3 +98,19 @@ def _percent(character: str) -> str:
     except UnicodeEncodeError as error:
         msg = f"{character!r} is a lone surrogate, which no object key can carry"
         raise InvalidKeyError(msg, hint="use valid Unicode in asset and partition keys") from error
+
+
+class _Spelling(dict[int, str]):
+    """How each character is spelled; those of ASCII are kept."""
+
+    def __init__(self, kept: str) -> None:
+        super().__init__((code, chr(code)) for code in range(128) if re.match(kept, chr(code)))
+
+    def __missing__(self, code: int) -> str:
+        spelled = _percent(chr(code))
+        if code < 128:  # noqa: PLR2004 - the end of ASCII
+            self[code] = spelled
+        return spelled
+
+
+_IN_NAMES, _IN_VALUES = _Spelling("[A-Za-z0-9_-]"), _Spelling("[A-Za-z0-9_.-]")

@@ -101,8 +101,7 @@ def _parse_asset(folder: list[str]) -> AssetAddress | None:
 
 
 def _encode_dimension(name: str, value: str) -> str:
-    prefix = _dimension_prefix(name)
-    room = COMPONENT_LIMIT - len(prefix)
+    prefix, room = _dimension_prefix(name)
     encoded = encode_value(value, room) if value != _HIVE_NULL else shorten(value, value, room)
     return f"{prefix}{encoded}/"
 
@@ -113,6 +112,7 @@ def _folder(path: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _dimension_prefix(name: str) -> str:
+def _dimension_prefix(name: str) -> tuple[str, int]:
     # Name and value are shortened apart from each other, so that the "=" always stays.
-    return encode_name(name, COMPONENT_LIMIT // 2) + "="
+    prefix = encode_name(name, COMPONENT_LIMIT // 2) + "="
+    return prefix, COMPONENT_LIMIT - len(prefix)
