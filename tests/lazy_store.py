@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Self, cast
 
 from dagster_buckets.objects import Buffer, ObjectInfo, Payload
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 
 
 class ReadingStore(MemoryStore):

@@ -28,7 +28,7 @@ from dagster_buckets.formats.compression import SUFFIXES
 from dagster_buckets.formats.options import option_names
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.plugins import get_format, names
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore
 
 __all__ = ["PAGE", "page"]

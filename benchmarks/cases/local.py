@@ -60,7 +60,7 @@ def through(meter: Meter, *, folder: str, verb: str, rows: int, who: str) -> Non
 
     manager: Any
     if who == "ours":
-        manager = LocalIOManager(base_dir=f"{folder}/ours", format="arrow")
+        manager = LocalIOManager(root=f"{folder}/ours", format="arrow")
     else:
         manager = dg.FilesystemIOManager(base_dir=f"{folder}/stock")
     table = _table(rows)

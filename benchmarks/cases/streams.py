@@ -44,7 +44,7 @@ def stream(meter: Meter, *, endpoint: str, form: str, verb: str, size: int) -> M
     """Write such a stream through Dagster, or read one and compare every value."""
     import pyarrow as pa
 
-    from benchmarks.through_dagster import load_one, write_one
+    from benchmarks.through_dagster import write_one
 
     # What is mapped and never touched counts here, too, such as the stacks of threads.
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))

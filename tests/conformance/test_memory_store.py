@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from dagster_buckets.objects import ObjectInfo
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.stores import RawObjects, StoreConformance
 
 

@@ -14,9 +14,9 @@ import pytest
 from dagster_buckets import MemoryIOManager
 from dagster_buckets.errors import ConfigurationError, ObjectNotFoundError
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
-from dagster_buckets.stores import MemoryStore
 from dagster_buckets.stores.cache_folder import CacheFolder
 from dagster_buckets.stores.cached import CachedStore
+from dagster_buckets.stores.memory import MemoryStore
 
 KB = 1000
 

@@ -36,7 +36,7 @@ def loaded_by(statement: str) -> set[str]:
 )
 def test_imports_are_light(statement: str) -> None:
     loaded = loaded_by(statement)
-    assert "dagster_buckets" in loaded
+    assert any(name.startswith("dagster_buckets") for name in loaded)
     assert not loaded & {*HEAVY, *SDKS}
 
 

@@ -34,8 +34,8 @@ from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.formats.ranged_files import RangedFile
 from dagster_buckets.objects import Body, Payload
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores import MemoryStore
 from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.scans import rows_of, scan_classes
 from dagster_buckets_local import LocalStore
 

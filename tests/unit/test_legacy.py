@@ -13,7 +13,7 @@ from dagster_buckets.layouts.legacy import Dialect
 from dagster_buckets.objects import Body, Header, ObjectInfo
 from dagster_buckets.plugins import get_layout
 from dagster_buckets.reading import Reader
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore
 
 asset = AssetAddress.of

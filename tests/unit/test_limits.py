@@ -25,7 +25,7 @@ from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.formats.parquet_limits import read_bounded
 from dagster_buckets.objects import Body, Buffer, ObjectInfo
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.formats import payload_of
 
 MIB = 1024**2

@@ -11,7 +11,7 @@ from dagster_buckets.errors import DecodeError
 from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.objects import Body, Buffer, ObjectInfo
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 
 ROWS = 40_000
 TABLE = pa.table({"id": pa.array(np.arange(ROWS)), "x": pa.array(np.arange(ROWS) * 0.5)})

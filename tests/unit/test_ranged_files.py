@@ -11,7 +11,7 @@ from dagster_buckets.formats import ranged_files
 from dagster_buckets.formats.ranged_files import RangedFile, joined
 from dagster_buckets.objects import Body, Buffer, ObjectInfo
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 
 KIB = 1024
 DATA = random.Random(11).randbytes(1_000_000)  # noqa: S311 - repeatable, not secret

@@ -20,7 +20,7 @@ from dagster_buckets.formats.sources import batches_of, gathered
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.objects import Body
 from dagster_buckets.plugins import get_format
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.formats import assert_same, payload_of
 from dagster_buckets.values import ValueStore
 
@@ -264,7 +264,7 @@ def test_digests_that_are_not_ours_are_not_compared() -> None:
 def test_a_download_that_does_not_verify_is_tried_again() -> None:
     from dagster_buckets.formats.downloads import download
     from dagster_buckets.references import ObjectRef
-    from dagster_buckets.stores import MemoryStore
+    from dagster_buckets.stores.memory import MemoryStore
 
     class Flaky(MemoryStore):
         opened = 0

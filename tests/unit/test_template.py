@@ -14,7 +14,7 @@ from dagster_buckets.layouts.template.fields import variants
 from dagster_buckets.layouts.template.matching import write
 from dagster_buckets.objects import Body
 from dagster_buckets.plugins import get_layout
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.testing.strategies import asset_addresses, hostile_text
 from dagster_buckets.values import ValueStore
 from hypothesis import HealthCheck, given, reject, settings

@@ -20,7 +20,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.objects import Body
 from dagster_buckets.reading import NONE
-from dagster_buckets.stores import MemoryStore
+from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore
 
 A = AssetAddress.of(["shop", "orders"])

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
     from dagster_buckets.references import ObjectRef
     from dagster_buckets.secret_fields import LiteralSecretWarning, secret_field
-    from dagster_buckets.stores import MemoryStore, ObjectStore
+    from dagster_buckets.stores import ObjectStore
+    from dagster_buckets.stores.memory import MemoryStore
     from dagster_buckets.streams import PartitionStream
     from dagster_buckets.values import ValueStore
 
@@ -115,7 +116,7 @@ _MODULES = {
     "LegacyLayout": "layouts",
     "LiteralSecretWarning": "secret_fields",
     "MemoryIOManager": "memory_io_manager",
-    "MemoryStore": "stores",
+    "MemoryStore": "stores.memory",
     "MissingDependencyError": "errors",
     "ObjectExistsError": "errors",
     "ObjectInfo": "objects",

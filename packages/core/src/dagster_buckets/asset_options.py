@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
-from dagster_buckets.choosing import AUTO, Formats
+from dagster_buckets.choosing import Formats
 from dagster_buckets.definitions import options_of
 from dagster_buckets.errors import ConfigurationError
+from dagster_buckets.names import AUTO
 from dagster_buckets.plugins import get_layout, option_owners
 from dagster_buckets.values import OnMissing
 

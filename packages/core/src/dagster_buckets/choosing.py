@@ -12,11 +12,11 @@ from dagster_buckets.formats.compression import Codec, check_codec, compressed
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import option_names, with_options
 from dagster_buckets.formats.signing import SigningKeys
+from dagster_buckets.names import AUTO
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
-__all__ = ["AUTO", "COMPRESSION", "Formats", "first_named"]
+__all__ = ["COMPRESSION", "Formats", "first_named"]
 
-AUTO = "auto"
 #: The option that every format has, of its own or around it.
 COMPRESSION = "compression"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Lock
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import dagster as dg
 from dagster import InputContext, OutputContext
@@ -16,29 +16,16 @@ from pydantic import (
     field_validator,
 )
 
-from dagster_buckets.choosing import AUTO, Formats, first_named
-from dagster_buckets.contexts import load_request, write_request
-from dagster_buckets.definitions import (
-    AssetLike,
-    AssetLocation,
-    PartitionLike,
-    address_of,
-    location_of,
-    settings_of,
-)
 from dagster_buckets.environment import from_environment
-from dagster_buckets.formats.limits import Limit
-from dagster_buckets.formats.signing import SigningKeys
-from dagster_buckets.loading import load
-from dagster_buckets.metadata import Recording, describe_load
-from dagster_buckets.plugins import check_name, get_layout
-from dagster_buckets.redaction import redacting
+from dagster_buckets.names import AUTO
 from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_literals
-from dagster_buckets.stores.base import ObjectStore, check_prefix
-from dagster_buckets.stores.cache_folder import CacheFolder
-from dagster_buckets.stores.cached import CachedStore
-from dagster_buckets.values import ValueStore, scheme_of
-from dagster_buckets.writing import write
+
+if TYPE_CHECKING:
+    from dagster_buckets.definitions import AssetLike, AssetLocation, PartitionLike
+    from dagster_buckets.stores.base import ObjectStore
+    from dagster_buckets.values import ValueStore
+
+# What only a run needs is imported there: many processes load definitions, and few run a step.
 
 __all__ = ["BucketIOManager"]
 
@@ -137,6 +124,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     @field_validator("format_options")
     @classmethod
     def _check_options_early(cls, value: Any) -> Any:
+        if not value:
+            return value
+        from dagster_buckets.choosing import Formats
+
         # An EnvVar is checked when the store is made, as above.
         Formats(
             {
@@ -165,6 +156,14 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     @property
     def values(self) -> ValueStore:
         """The data path without Dagster; made when it is first used."""
+        from dagster_buckets.choosing import Formats
+        from dagster_buckets.formats.limits import Limit
+        from dagster_buckets.formats.signing import SigningKeys
+        from dagster_buckets.plugins import get_layout
+        from dagster_buckets.stores.cache_folder import CacheFolder
+        from dagster_buckets.stores.cached import CachedStore
+        from dagster_buckets.values import ValueStore, scheme_of
+
         with self._lock:
             if self._values is None:
                 for name in ("prefix", "format", "layout", "pickle_key"):
@@ -215,6 +214,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             >>> manager.uri_for(["sales", "orders"], "2024-01-31")
             'memory://lake/prod/sales/orders/partition=2024-01-31/data.parquet'
         """
+        from dagster_buckets.choosing import first_named
+        from dagster_buckets.definitions import address_of
+
         address, options = address_of(asset_key, partition_key)
         values = self.values.laid_out(options.layout, address.path).having(options.format_options)
         return values.uri(address, format_name=first_named(format, options.format, self.format))
@@ -239,6 +241,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             >>> found.asset_key, found.partition_key, found.format
             (AssetKey(['orders']), '2024-01-31', 'parquet')
         """
+        from dagster_buckets.definitions import location_of, settings_of
+
         values = self.values
         if asset is not None:
             path, options = settings_of(asset)
@@ -252,6 +256,11 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         Raises:
             BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
         """
+        from dagster_buckets.contexts import write_request
+        from dagster_buckets.metadata import Recording
+        from dagster_buckets.redaction import redacting
+        from dagster_buckets.writing import write
+
         request = write_request(context)
         with redacting(self._shown_to_nobody), Recording(context, len(request.targets)) as record:
             write(self.values, request, obj, default_format=self.format, record=record)
@@ -262,6 +271,11 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         Raises:
             BucketsError: See :mod:`dagster_buckets.errors`.
         """
+        from dagster_buckets.contexts import load_request
+        from dagster_buckets.loading import load
+        from dagster_buckets.metadata import describe_load
+        from dagster_buckets.redaction import redacting
+
         request = load_request(context)
         with redacting(self._shown_to_nobody):
             loaded = load(
@@ -276,11 +290,21 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
 
 
 def _check_setting(name: str, value: str | None) -> None:
+    if value is None:
+        return
     if name == "prefix":
+        from dagster_buckets.stores.base import check_prefix
+
         check_prefix(value)
-    elif name == "layout" and value is not None:
+    elif name == "layout":
+        from dagster_buckets.plugins import get_layout
+
         get_layout(value)
-    elif name == "pickle_key" and value is not None:
+    elif name == "pickle_key":
+        from dagster_buckets.formats.signing import SigningKeys
+
         SigningKeys.parse(value)
-    elif value is not None and value != AUTO:
+    elif value != AUTO:
+        from dagster_buckets.plugins import check_name
+
         check_name("formats", value)

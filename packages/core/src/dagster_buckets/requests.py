@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, overload
 
 from dagster_buckets.address import DEFAULT_DIMENSION, Address, AssetAddress
-from dagster_buckets.choosing import AUTO
+from dagster_buckets.names import AUTO
 from dagster_buckets.splitting import SplitBy, Windows
 from dagster_buckets.values import OnMissing
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dagster_buckets.address import Address, asset_of, label_of
-from dagster_buckets.choosing import AUTO, Formats
+from dagster_buckets.choosing import Formats
 from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
 from dagster_buckets.formats.base import (
     Description,
@@ -22,6 +22,7 @@ from dagster_buckets.formats.base import (
     SupportsDescribe,
 )
 from dagster_buckets.layouts.base import Layout
+from dagster_buckets.names import AUTO
 from dagster_buckets.objects import Body, Header, ObjectInfo
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import get_layout, refuse_type
@@ -76,7 +77,7 @@ class ValueStore:
     Example:
         >>> from dagster_buckets.address import AssetAddress
         >>> from dagster_buckets.layouts import HiveLayout
-        >>> from dagster_buckets.stores import MemoryStore
+        >>> from dagster_buckets.stores.memory import MemoryStore
         >>> values = ValueStore(MemoryStore("shop"), HiveLayout())
         >>> values.write(AssetAddress.of(["total"]), {"eur": 12.5}).info.uri
         'memory://shop/total/data.json'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from dagster_buckets import BucketIOManager, secret_field
 from dagster_buckets.environment import from_environment
@@ -10,7 +10,9 @@ from pydantic import Field, field_validator
 
 from dagster_buckets_gcs.login import is_secret_token
 from dagster_buckets_gcs.settings import check_setting
-from dagster_buckets_gcs.store import GCSStore
+
+if TYPE_CHECKING:
+    from dagster_buckets_gcs.store import GCSStore
 
 __all__ = ["GCSIOManager"]
 
@@ -95,6 +97,8 @@ class GCSIOManager(BucketIOManager):
 
     def make_store(self) -> GCSStore:
         """See :meth:`BucketIOManager.make_store <dagster_buckets.BucketIOManager.make_store>`."""
+        from dagster_buckets_gcs.store import GCSStore
+
         return GCSStore(
             self.bucket,
             self.prefix,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dagster_buckets import BucketIOManager
 from pydantic import Field
 
-from dagster_buckets_local.store import LocalStore
+if TYPE_CHECKING:
+    from dagster_buckets_local.store import LocalStore
 
 __all__ = ["LocalIOManager"]
 
@@ -41,4 +44,6 @@ class LocalIOManager(BucketIOManager):
 
     def make_store(self) -> LocalStore:
         """See :meth:`BucketIOManager.make_store <dagster_buckets.BucketIOManager.make_store>`."""
+        from dagster_buckets_local.store import LocalStore
+
         return LocalStore(self.root, self.prefix)

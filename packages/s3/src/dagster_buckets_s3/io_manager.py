@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Self, cast
+from typing import TYPE_CHECKING, Any, Optional, Self, cast
 
 from dagster_buckets import BucketIOManager, ConfigurationError, secret_field
 from dagster_buckets.environment import from_environment
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from dagster_buckets_s3.settings import Options, Settings
-from dagster_buckets_s3.store import S3Store
+
+if TYPE_CHECKING:
+    from dagster_buckets_s3.store import S3Store
 
 __all__ = ["S3IOManager"]
 
@@ -146,6 +148,8 @@ class S3IOManager(BucketIOManager):
 
     def make_store(self) -> S3Store:
         """See :meth:`BucketIOManager.make_store <dagster_buckets.BucketIOManager.make_store>`."""
+        from dagster_buckets_s3.store import S3Store
+
         options = {name: getattr(self, name) for name in Options.__annotations__}
         options["verify"] = self.ca_bundle or self.verify
         return S3Store(self.bucket, self.prefix, **cast("Options", options))

@@ -1,0 +1,10 @@
+"""Names that mean something in settings and metadata, for modules that must be cheap to import."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["AUTO"]
+
+#: As a format: the one that goes with the value's type.
+AUTO: Final = "auto"
