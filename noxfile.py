@@ -129,12 +129,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measures, beside peers and in one run; prints tables."""
-    install_stock(session)
-    session.run("python", "-m", "benchmarks.keys")
-    session.run("python", "-m", "benchmarks.partitions")
-    session.run("python", "-m", "benchmarks.projection")
-    session.run("python", "-m", "benchmarks.verification")
+    """Measures beside peers, and writes the report in docs/; `-- large frames` for some cases."""
+    install_stock(session, "bench")
+    peers = str(Path(session.bin, "python"))
+    # Ours in `.venv`: the peers need an older Polars.
+    tool(session, "python", "-m", "benchmarks", "--peers", peers, *session.posargs)
+    session.run("python", "-m", "benchmarks.publish")
 
 
 @nox.session(venv_backend="none")
@@ -316,7 +316,7 @@ def stock(session: nox.Session) -> None:
     session.run("pytest", "-n", WORKERS, *tests, *session.posargs)
 
 
-def install_stock(session: nox.Session) -> None:
+def install_stock(session: nox.Session, group: str = "stock") -> None:
     """Installs Dagster's own managers, in versions that go together, and ours beside them."""
     tool(
         session,
@@ -334,7 +334,7 @@ def install_stock(session: nox.Session) -> None:
         ".[s3,gcs,polars]",
         *(word for name in PACKAGES for word in ("--editable", f"packages/{name}")),
         "--group",
-        "stock",
+        group,
     )
 
 
@@ -354,7 +354,7 @@ def constraints(session: nox.Session) -> None:
         session,
         STOCK_CONSTRAINTS,
         CONSTRAINTS_HEAD.format(what="the tests beside Dagster's own managers install"),
-        *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=stock"),
+        *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=bench"),
     )
     compile_pins(
         session,

@@ -1,18 +1,14 @@
-"""Measures, writes what was measured, and judges it: ``python -m benchmarks [CASE …]``."""
+"""Measures, prints and keeps it: ``python -m benchmarks --peers PYTHON [CASE …]``."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import sys
 from pathlib import Path
 
 from benchmarks.report import bounds_table, table
-from benchmarks.running import ROOT, Case, run
-
-CASES = ("partitions", "large", "frames", "streams", "keys", "imports", "local")
-_RESULTS = ROOT / ".nox" / "bench-results"
+from benchmarks.results import CASES, case_of, keep
+from benchmarks.running import run
 
 
 def main() -> None:
@@ -23,20 +19,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="ways whose names have this in them")
     parser.add_argument("--rounds", type=int, default=0, help="instead of five")
     given = parser.parse_args()
-    broken = False
     for name in given.cases or CASES:
-        case: Case = importlib.import_module(f"benchmarks.cases.{name}").CASE
+        case = case_of(name)
         results = run(case, given.peers, log=_log, rounds=given.rounds, only=given.only)
         sys.stdout.write(table(case, results) + "\n")
         if given.only:
             continue
-        _RESULTS.mkdir(parents=True, exist_ok=True)
-        saved = {way: record.rounds for way, record in results.items()}
-        (_RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1), encoding="utf-8")
-        bounds = case.bounds(results)
-        sys.stdout.write(bounds_table(bounds) + "\n")
-        broken |= not all(bound.holds for bound in bounds)
-    sys.exit(broken)
+        keep(name, results)
+        sys.stdout.write(bounds_table(case.bounds(results)) + "\n")
 
 
 def _log(line: str) -> None:

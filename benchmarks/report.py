@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from benchmarks.running import Bound, Case, Record, Results
+from benchmarks.running import ROUNDS, Bound, Case, Record, Results
 
 __all__ = ["bounds_table", "table"]
 
@@ -31,6 +31,11 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "cpu": ("CPU-s", lambda record: f"{record.median('cpu'):.2f}"),
     "memory": ("peak, MiB", lambda record: f"{record.median('memory') / MIB:,.0f}"),
     "requests": ("requests", _requests),
+    "methods": (
+        "which",
+        lambda record: ", ".join(f"{k} {v}" for k, v in record.rounds[-1]["requests"].items()),
+    ),
+    "rounds": ("rounds", lambda record: str(len(record.rounds))),
     "moved": (
         "MB moved",
         lambda record: f"{(record.median('up') + record.median('down')) / 1e6:,.1f}",
@@ -50,6 +55,7 @@ def table(case: Case, results: Results) -> str:
     head = ["what", *(title for title, _ in columns), *(["to the bare client"] if compared else [])]
 
     def cells(name: str, record: Record) -> list[str]:
+        name = name + (f" ({len(record.rounds)} rounds)" if len(record.rounds) < ROUNDS else "")
         out = [name, *(cell(record) for _, cell in columns)]
         if compared:
             beside = results.get(record.way.beside)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Bound", "Case", "Record", "Results", "Way", "run"]
+__all__ = ["ROOT", "ROUNDS", "Bound", "Case", "Record", "Results", "Way", "run"]
 
 ROOT = Path(__file__).parents[1]
 #: Of every way, if it is not said otherwise.
@@ -120,6 +120,7 @@ class Case:
         ways: In the order of the table.
         serving: Runs the server and fills it; gives the arguments that all ways take.
         bounds: What must hold.
+        limit: What keeps it from being faster or smaller, for the report.
         columns: The figures of the table, by their names in :mod:`benchmarks.report`.
     """
 
@@ -129,6 +130,7 @@ class Case:
     ways: Sequence[Way]
     serving: Callable[[], AbstractContextManager[Mapping[str, Any]]]
     bounds: Callable[[Results], Sequence[Bound]]
+    limit: str = ""
     columns: Sequence[str] = ("seconds", "cpu", "memory", "requests", "moved")
 
 

@@ -69,7 +69,7 @@ def _run(
 def load_all(manager: Any, meter: Meter, annotation: Any, count: int) -> Any:
     """Load all partitions by one input; give what came."""
     source = dg.AssetSpec(ASSET, partitions_def=days(count))
-    return _loaded(manager, meter, annotation, [source], dg.AllPartitionMapping())
+    return _loaded(manager, meter, annotation, source)
 
 
 def load_one(
@@ -83,11 +83,15 @@ def load_one(
         annotation: Of the input.
         then: Is given what came, within the meter.
     """
-    return _loaded(manager, meter, annotation, [dg.AssetSpec(ASSET)], None, then)
+    return _loaded(manager, meter, annotation, dg.AssetSpec(ASSET), then)
 
 
 def _loaded(
-    manager: Any, meter: Meter, annotation: Any, sources: list[Any], mapping: Any, then: Any = None
+    manager: Any,
+    meter: Meter,
+    annotation: Any,
+    source: dg.AssetSpec,
+    then: Callable[[Any], None] | None = None,
 ) -> Any:
     loaded: list[Any] = []
 
@@ -95,8 +99,9 @@ def _loaded(
         loaded.append(orders)
 
     taker.__annotations__["orders"] = annotation
+    mapping = dg.AllPartitionMapping() if source.partitions_def else None
     asset = dg.asset(ins={ASSET: dg.AssetIn(partition_mapping=mapping)})(taker)
-    _run([*sources, asset], manager, meter, writes=False, then=then)
+    _run([source, asset], manager, meter, writes=False, then=then)
     return loaded.pop()
 
 

@@ -97,7 +97,11 @@ def _check(found: int, wanted: int) -> None:
 
 
 _WARM = {"count": 20}
-_BARE, _OURS, _STOCK = "bare gcsfs: `cat` and decode", "ours: `dict[str, pa.Table]`", "GCSPickleIOManager: `dict`"
+_BARE, _OURS, _STOCK = (
+    "bare gcsfs: `cat` and decode",
+    "ours: `dict[str, pa.Table]`",
+    "GCSPickleIOManager: `dict`",
+)
 
 
 def bounds(found: Results) -> list[Bound]:
