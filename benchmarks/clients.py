@@ -100,6 +100,7 @@ def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:
 
     import dagster as dg
     import polars as pl
+    import s3fs
     from upath import UPath
 
     class ByHand(dg.UPathIOManager):
@@ -114,12 +115,13 @@ def on_s3fs(endpoint: str, *, asynchronous: bool = False) -> Any:
                 return pl.read_parquet(source)
 
     class AtOnce(ByHand):
-        async def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:  # noqa: ARG002
-            return pl.read_parquet(io.BytesIO(await path.fs._cat_file(str(path))))  # noqa: SLF001
+        # Of one event loop, which Dagster makes for each load; so of one manager.
+        files = s3fs.S3FileSystem(
+            asynchronous=True, skip_instance_cache=True, **_s3fs_options(endpoint)
+        )
 
-    # An instance of s3fs belongs to one event loop, and Dagster makes one for each load.
-    alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
-    # An instance of s3fs belongs to one event loop, and Dagster makes one for each load.
-    alone = {"asynchronous": True, "skip_instance_cache": True} if asynchronous else {}
-    base = UPath(f"s3://{BUCKET}/upath", **{**_s3fs_options(endpoint), **alone})
+        async def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:  # noqa: ARG002
+            return pl.read_parquet(io.BytesIO(await self.files._cat_file(str(path))))  # noqa: SLF001
+
+    base = UPath(f"s3://{BUCKET}/upath", **_s3fs_options(endpoint))
     return (AtOnce if asynchronous else ByHand)(base_path=base)

@@ -108,7 +108,7 @@ class ParquetFormat(TableFormat):
                 yield table.replace_schema_metadata(schema.metadata)
 
         return Body(
-            written(lambda sink: self._writer(sink, schema), tables()),
+            written(lambda sink: self._writer(sink, schema), tables(), self.row_group_size),
             lambda: Description(rows, columns_of(schema)),
         )
 
@@ -121,7 +121,8 @@ class ParquetFormat(TableFormat):
         if table.nbytes > _SPOOLED:
             step = self.row_group_size
             groups = (table.slice(start, step) for start in range(0, table.num_rows, step))
-            return spooled(written(lambda sink: self._writer(sink, table.schema), groups))
+            pieces = written(lambda sink: self._writer(sink, table.schema), groups, step)
+            return spooled(pieces)
         sink = pa.BufferOutputStream()
         with self._writer(sink, table.schema) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)

@@ -64,17 +64,20 @@ def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.R
         yield waiting
 
 
-def written(open_writer: Callable[[Any], Any], tables: Iterator[pa.Table]) -> Iterator[Buffer]:
+def written(
+    open_writer: Callable[[Any], Any], tables: Iterator[pa.Table], rows: int | None = None
+) -> Iterator[Buffer]:
     """What an Arrow writer makes of the tables, as it comes.
 
     Args:
         open_writer: Opens the writer on a file.
         tables: At least one.
+        rows: Of a batch or a group at most; as many as the writer likes by default.
     """
     sink = Collector()
     with open_writer(sink) as writer:
         for table in tables:
-            writer.write_table(table)
+            writer.write_table(table, rows)
             yield from sink.take()
     yield from sink.take()
 
