@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dagster_buckets.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
+from dagster_buckets.formats.sources import spooled
 from dagster_buckets.objects import Body
 
 from tests.faults.conftest import BACKENDS, SERVERS, Site
@@ -70,9 +71,11 @@ def stream() -> Iterator[bytes]:
 
 
 def body_of(kind: str) -> Body:
-    """A value held in memory, of one request or of several parts, or a stream of them."""
+    """A value in memory, of one request or of several parts, one on the disk, or a stream."""
     if kind == "stream":
         return Body(stream())
+    if kind == "spooled":
+        return spooled([CONTENT])
     return Body.of(CONTENT[: 200 * KB] if kind == "small" else CONTENT)
 
 
@@ -128,7 +131,7 @@ def assert_old(site: Site) -> None:
 
 @pytest.mark.parametrize("server", ["seaweedfs", "gcs"])
 @pytest.mark.parametrize("condition", [{}, {"if_absent": True}], ids=["put", "create"])
-@pytest.mark.parametrize("kind", ["small", "large", "stream"])
+@pytest.mark.parametrize("kind", ["small", "large", "spooled", "stream"])
 def test_bytes_that_flip_on_the_way_up_are_sent_again(
     server: str, kind: str, condition: dict[str, Any], make_site: MakeSite
 ) -> None:
@@ -141,7 +144,7 @@ def test_bytes_that_flip_on_the_way_up_are_sent_again(
     try:
         store.put("x", body_of(kind), **condition)
     except IntegrityError:
-        assert kind == "stream", "what is held in memory is sent again"
+        assert kind == "stream", "what can be repeated is sent again"
         if condition:
             assert not site.bare().exists("x")
         else:

@@ -25,7 +25,9 @@ MIB = 1024 * 1024
 
 def test_arrow_files_are_made_of_the_tables_own_buffers() -> None:
     columns = [np.random.default_rng(n).random(100_000) for n in range(3)]
-    body = ArrowIPCFormat().encode(pa.table(columns, names=["a", "b", "c"]))
+    body = ArrowIPCFormat().encode(
+        pa.table([pa.array(column) for column in columns], names=["a", "b", "c"])
+    )
     assert body.held is not None
     pieces = [np.frombuffer(piece, np.uint8) for piece in body.held]
     for column in columns:
@@ -49,7 +51,9 @@ def test_large_tables_become_parquet_on_the_disk(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = 17 * MIB
-    table = pa.table({"n": np.arange(rows) // 1000, "x": pa.array(np.arange(rows) % 7, pa.int8())})
+    table = pa.table(
+        {"n": pa.array(np.arange(rows) // 1000), "x": pa.array(np.arange(rows) % 7, pa.int8())}
+    )
     body = ParquetFormat().encode(table)
     assert body.held is None
     assert not list(tmp_path.iterdir())
