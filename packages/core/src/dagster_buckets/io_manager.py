@@ -16,6 +16,8 @@ from pydantic import (
     field_validator,
 )
 
+from dagster_buckets.chain import Chain, Link
+from dagster_buckets.checks import check_options, check_setting
 from dagster_buckets.choosing import AUTO, Formats, first_named
 from dagster_buckets.contexts import load_request, write_request
 from dagster_buckets.definitions import (
@@ -31,10 +33,10 @@ from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, describe_load
-from dagster_buckets.plugins import check_name, get_layout
+from dagster_buckets.plugins import get_layout
 from dagster_buckets.redaction import redacting
 from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_literals
-from dagster_buckets.stores.base import ObjectStore, check_prefix
+from dagster_buckets.stores.base import ObjectStore
 from dagster_buckets.stores.cache_folder import CacheFolder
 from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore, scheme_of
@@ -66,6 +68,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             them still; give an ``EnvVar``. What is not signed by one of them is then not unpickled.
         max_decoded_bytes: What one value may have in memory; no bound by default.
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
+        read_from: Another manager, with settings of its own, from which a load takes what is not
+            stored here. Nothing is written there.
         cache: A local folder for objects that were read; each read asks whether they have changed.
             Of stores that can tell (S3, Google Cloud Storage).
         cache_max_bytes: What that folder may have; 10 GiB by default. No object of more than a
@@ -106,6 +110,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         default=100.0, ge=1, description="How many times its bytes a value over 1 GiB may become."
     )
 
+    read_from: Optional["BucketIOManager"] = Field(  # noqa: UP037, UP045
+        default=None, description="The manager that has what is not stored here."
+    )
     cache: Optional[str] = Field(  # noqa: UP045
         default=None, description="A local folder for objects that were read."
     )
@@ -131,19 +138,13 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     def _check_early(cls, value: Any, info: Any) -> Any:
         # Of an EnvVar only its name is known now: it is checked when the store is made.
         if isinstance(value, str) and not from_environment(value):
-            _check_setting(info.field_name, value)
+            check_setting(info.field_name, value)
         return value
 
     @field_validator("format_options")
     @classmethod
     def _check_options_early(cls, value: Any) -> Any:
-        # An EnvVar is checked when the store is made, as above.
-        Formats(
-            {
-                name: {k: v for k, v in options.items() if not from_environment(v)}
-                for name, options in value.items()
-            }
-        ).check()
+        check_options(value)
         return value
 
     @abstractmethod
@@ -157,7 +158,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         return True
 
     def _shown_to_nobody(self) -> list[str]:
-        return list(self._secrets().values())
+        behind = self.read_from._shown_to_nobody() if self.read_from else []  # noqa: SLF001
+        return [*self._secrets().values(), *behind]
 
     def _secrets(self) -> dict[str, str]:
         return secrets_in(self, self.is_secret)
@@ -168,7 +170,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         with self._lock:
             if self._values is None:
                 for name in ("prefix", "format", "layout", "pickle_key"):
-                    _check_setting(name, getattr(self, name))
+                    check_setting(name, getattr(self, name))
                 store = self.make_store()
                 if self.cache is not None:
                     store = CachedStore(store, CacheFolder(self.cache, self.cache_max_bytes))
@@ -181,8 +183,14 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
                     signing_keys=SigningKeys.parse(self.pickle_key) if self.pickle_key else None,
                 )
                 formats.check()
-                self._values = ValueStore(store, layout, self.max_concurrency, formats=formats)
+                values = ValueStore(store, layout, self.max_concurrency, formats=formats)
+                self._chain(values).check()
+                self._values = values
             return self._values
+
+    def _chain(self, values: ValueStore) -> Chain:
+        behind = self.read_from._chain(self.read_from.values).links if self.read_from else ()  # noqa: SLF001
+        return Chain((Link(values, self.format), *behind))
 
     def uri_for(
         self,
@@ -218,6 +226,24 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         address, options = address_of(asset_key, partition_key)
         values = self.values.laid_out(options.layout, address.path).having(options.format_options)
         return values.uri(address, format_name=first_named(format, options.format, self.format))
+
+    def stored_uri_for(
+        self,
+        asset_key: AssetLike,
+        partition_key: PartitionLike = None,
+        *,
+        format: str | None = None,  # noqa: A002 - the name of the setting
+    ) -> str:
+        """The URI that a load reads, here or in a manager that this one reads from.
+
+        As :meth:`uri_for`, which never leaves this manager and so is for what writes.
+
+        Raises:
+            ObjectNotFoundError: Nothing is stored here or there.
+        """
+        address, options = address_of(asset_key, partition_key)
+        chain = self._chain(self.values).laid_out(options.layout, address.path)
+        return chain.uri(address, format_name=first_named(format, options.format))
 
     def parse_uri(self, uri: str, *, asset: AssetLike | None = None) -> AssetLocation | None:
         """Whose value lies at a URI: the inverse of :meth:`uri_for`. No request.
@@ -265,22 +291,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         request = load_request(context)
         with redacting(self._shown_to_nobody):
             loaded = load(
-                self.values,
+                self._chain(self.values),
                 request,
-                default_format=self.format,
                 default_on_missing=self.on_missing,
                 log=context.log.info,
             )
         describe_load(context, loaded)
         return loaded.value
-
-
-def _check_setting(name: str, value: str | None) -> None:
-    if name == "prefix":
-        check_prefix(value)
-    elif name == "layout" and value is not None:
-        get_layout(value)
-    elif name == "pickle_key" and value is not None:
-        SigningKeys.parse(value)
-    elif value is not None and value != AUTO:
-        check_name("formats", value)

@@ -25,8 +25,9 @@ from dagster_buckets.formats.base import (
     SupportsStructures,
 )
 from dagster_buckets.objects import ObjectInfo, Payload
-from dagster_buckets.placing import Located, Places
+from dagster_buckets.placing import Located
 from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.base import ObjectStore
 
 __all__ = ["NONE", "Piece", "Reader", "fitting", "is_none"]
 
@@ -71,7 +72,6 @@ class Reader:
     """Reads values as one class.
 
     Args:
-        places: Where values lie.
         as_type: The class that each value, or all of them together, shall be; ``None`` for the one
             that was written.
         columns: Whether a frame gets the keys of its partition as columns.
@@ -80,7 +80,6 @@ class Reader:
             ``as_type`` there.
     """
 
-    places: Places
     as_type: type | None = None
     columns: bool = False
     joins: bool = False
@@ -99,16 +98,15 @@ class Reader:
             try:
                 return self._piece(located)
             except ObjectNotFoundError:
-                if not self.places.exists(located):
+                if not located.places.exists(located):
                     raise
                 time.sleep(wait)
         try:
             return self._piece(located)
         except ObjectNotFoundError as error:
-            uri = self.places.store.uri(located.key)
-            msg = f"{uri} is there, but was not found each of {len(_WAITS) + 1} times"
+            msg = f"{located.uri} is there, but was not found each of {len(_WAITS) + 1} times"
             hint = "is a proxy or a rule of the bucket in the way?"
-            raise StoreUnavailableError(msg, uri=uri, hint=hint) from error
+            raise StoreUnavailableError(msg, uri=located.uri, hint=hint) from error
 
     def value(self, piece: Piece) -> Any:
         """The value of one piece.
@@ -116,7 +114,7 @@ class Reader:
         Raises:
             FormatError: It cannot be decoded, or not as this class.
         """
-        with concerning(str(piece.located.address), self.places.store.uri(piece.located.key)):
+        with concerning(str(piece.located.address), piece.located.uri):
             if self.as_type is ObjectRef:
                 return piece.ref
             if piece.holds_none:
@@ -127,7 +125,7 @@ class Reader:
             if piece.ref and isinstance(chosen, SupportsStreaming):
                 return chosen.stream(piece.ref, self.as_type)
             if piece.payload is None:  # pragma: no cover - one of the three is there
-                raise self.places.nothing_stored(piece.located.address, piece.located)
+                raise piece.located.places.nothing_stored(piece.located.address, piece.located)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
             return chosen.decode(piece.payload, wanted)
 
@@ -180,15 +178,15 @@ class Reader:
         return dict(address.partition)
 
     def _piece(self, located: Located) -> Piece:
-        store = self.places.store
-        with concerning(str(located.address), store.uri(located.key)):
+        places, store = located.places, located.places.store
+        with concerning(str(located.address), located.uri):
             for key in (located.key, *located.old_keys):
                 try:
-                    info, payload, tail = self._fetched(located.format, key)
+                    info, payload, tail = self._fetched(store, located.format, key)
                 except ObjectNotFoundError as error:
                     missing = error
                     continue
-                self.places.check_owner(located.address, info)
+                places.check_owner(located.address, info)
                 if payload is None:
                     ref = ObjectRef(info, store, tail)
                     if self.joins and not self._scans(located.format):
@@ -197,11 +195,12 @@ class Reader:
                 if self.joins and not is_none(payload):
                     return Piece(located, info.size, part=_part(located.format, payload))
                 return Piece(located, info.size, payload)
-            raise self.places.nothing_stored(located.address, located) from missing
+            raise places.nothing_stored(located.address, located) from missing
 
-    def _fetched(self, chosen: Format, key: str) -> tuple[ObjectInfo, Payload | None, bytes]:
+    def _fetched(
+        self, store: ObjectStore, chosen: Format, key: str
+    ) -> tuple[ObjectInfo, Payload | None, bytes]:
         """What the store says of an object, and its bytes, or the last ones of them."""
-        store = self.places.store
         if self.as_type is ObjectRef:
             return store.head(key), None, b""
         if self._scans(chosen):
