@@ -178,7 +178,7 @@ class Places:
             msg += f" in format {at.format.name!r}"
             hint = f"there is {other}, which this format does not read: materialize it again"
         if lacking:
-            msg += f", and nothing at {' and '.join(lacking)}"
+            msg += f" at {', '.join([*lacking, uri])}"
         error = ObjectNotFoundError(msg, uri=uri, hint=hint)
         error.subject = str(address)
         return error

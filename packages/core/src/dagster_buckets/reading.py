@@ -24,6 +24,7 @@ from dagster_buckets.formats.base import (
     SupportsStreaming,
     SupportsStructures,
 )
+from dagster_buckets.joining import can_join, concat_parts, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located
 from dagster_buckets.references import ObjectRef
@@ -140,20 +141,16 @@ class Reader:
         Raises:
             PartitionError: The formats of these objects differ, or do not join to this class.
         """
-        kinds = sorted({place.format.name for place in located})
+        formats = [place.format for place in located]
+        kinds = sorted({chosen.name for chosen in formats})
+        if can_join(formats, self.as_type) or (len(kinds) == 1 and self._scans(formats[0])):
+            return
         if len(kinds) > 1:
             msg = f"the partitions are stored in different formats: {', '.join(kinds)}"
             hint = "load them as dict[str, …], or materialize them again in one format"
             raise PartitionError(msg, hint=hint)
-        chosen = located[0].format
-        if self._scans(chosen) or (
-            self.as_type is not None
-            and isinstance(chosen, SupportsConcat)
-            and chosen.can_concat(self.as_type)
-        ):
-            return
         spelled = getattr(self.as_type, "__name__", "value")
-        msg = f"{len(located)} partitions in format {chosen.name!r} cannot be one {spelled}"
+        msg = f"{len(located)} partitions in format {kinds[0]!r} cannot be one {spelled}"
         raise PartitionError(msg, hint=f"annotate the input with dict[str, {spelled}]")
 
     def joined(self, pieces: Sequence[Piece]) -> Any:
@@ -240,16 +237,19 @@ class Reader:
         return found
 
     def _together(self, pieces: Sequence[Piece]) -> Any:
-        chosen, cls = pieces[0].located.format, self.as_type
+        formats, cls = [piece.located.format for piece in pieces], self.as_type
         columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
         refs = [piece.ref for piece in pieces if piece.ref]
-        if cls is not None and refs and isinstance(chosen, SupportsLazy) and self._scans(chosen):
-            return chosen.scan(refs, cls, columns)
-        made = [piece.part or _part(chosen, piece.payload or piece.ref) for piece in pieces]
+        if cls is not None and refs and self._scans(formats[0]):
+            return scan_refs(formats, refs, cls, columns)
+        made = [
+            piece.part or _part(chosen, piece.payload or piece.ref)
+            for chosen, piece in zip(formats, pieces, strict=True)
+        ]
         parts = [part for part in made if part is not None]
-        if cls is not None and isinstance(chosen, SupportsConcat):
-            return chosen.concat(parts, cls, columns)
-        msg = f"format {chosen.name!r} joins nothing"  # pragma: no cover - check_joined was first
+        if cls is not None and len(parts) == len(pieces):
+            return concat_parts(formats, parts, cls, columns)
+        msg = f"format {formats[0].name!r} joins nothing"  # pragma: no cover - see check_joined
         raise PartitionError(msg)  # pragma: no cover
 
 
