@@ -31,8 +31,7 @@ class Loaded:
         value: In the shape that was asked for.
         missing: The keys of the partitions (or the name of the value) that were not there.
         uris: Of the objects that were read, or will be where the value is a stream or a scan.
-        counts: How many of them each store has, by what its URIs begin with; empty if there is
-            only one to read from.
+        counts: How many each store gave, by what its URIs begin with; of a single one nothing.
     """
 
     value: Any

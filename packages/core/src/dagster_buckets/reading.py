@@ -24,7 +24,7 @@ from dagster_buckets.formats.base import (
     SupportsStreaming,
     SupportsStructures,
 )
-from dagster_buckets.joining import can_join, concat_parts, scan_refs
+from dagster_buckets.joining import can_join, concat_parts, has_power, part_of, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located
 from dagster_buckets.references import ObjectRef
@@ -187,10 +187,10 @@ class Reader:
                 if payload is None:
                     ref = ObjectRef(info, store, tail)
                     if self.joins and not self._scans(located.format):
-                        return Piece(located, part=_part(located.format, ref))
+                        return Piece(located, part=part_of(located.format, ref))
                     return Piece(located, ref=ref)
                 if self.joins and not is_none(payload):
-                    return Piece(located, info.size, part=_part(located.format, payload))
+                    return Piece(located, info.size, part=part_of(located.format, payload))
                 return Piece(located, info.size, payload)
             raise places.nothing_stored(located.address, located) from missing
 
@@ -204,7 +204,7 @@ class Reader:
             end = store.peek(key, _SCANNED_FIRST)
             return end.info, None, bytes(end.data)
         above = None
-        if _has(chosen, SupportsStreaming):
+        if has_power(chosen, SupportsStreaming):
             above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
         if above is None:
             payload = store.get(key)
@@ -217,7 +217,7 @@ class Reader:
     def _scans(self, chosen: object) -> bool:
         return (
             self.as_type is not None
-            and _has(chosen, SupportsLazy)
+            and has_power(chosen, SupportsLazy)
             and cast("SupportsLazy", chosen).can_scan(self.as_type)
         )
 
@@ -243,7 +243,7 @@ class Reader:
         if cls is not None and refs and self._scans(formats[0]):
             return scan_refs(formats, refs, cls, columns)
         made = [
-            piece.part or _part(chosen, piece.payload or piece.ref)
+            piece.part or part_of(chosen, piece.payload or piece.ref)
             for chosen, piece in zip(formats, pieces, strict=True)
         ]
         parts = [part for part in made if part is not None]
@@ -280,24 +280,6 @@ def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | Non
         raise errors[0]
     both = "; ".join(error.message for error in errors)
     raise DecodeError(both, uri=errors[0].uri, hint=errors[0].hint) from errors[0]
-
-
-def _part(chosen: object, source: Payload | ObjectRef | None) -> Part | None:
-    """What an object adds to the value of many; ``None`` without either."""
-    if source is None or not _has(chosen, SupportsConcat):
-        return None
-    return cast("SupportsConcat", chosen).part(source)
-
-
-def _has(chosen: object, power: Any) -> bool:
-    """Whether a format has a power: Python takes 15 µs to find out, for each object."""
-    key = (type(chosen), power)
-    if key not in _POWERS:
-        _POWERS[key] = isinstance(chosen, power)
-    return _POWERS[key]
-
-
-_POWERS: dict[tuple[type, Any], bool] = {}
 
 
 def is_none(payload: Payload) -> bool:

@@ -210,8 +210,8 @@ class ValueStore:
     ) -> list[Located | None]:
         """Where each value lies; ``None`` for those of which two listings show no object at all.
 
-        As :meth:`locate`, but a named format does not save the listing: it shows here whether there
-        is something, in whatever format. Only what ``annotation`` tells of is known to be there.
+        As :meth:`locate`, but a named format does not save the listing, which shows what is there
+        in whatever format. Only what ``annotation`` tells of is known to be there.
         """
         with self._about(addresses):
             known = self.formats.choose(format_name, item_class(annotation), None)
@@ -220,8 +220,7 @@ class ValueStore:
             if annotation is not None:
                 return [self.places.at(address, known) for address in addresses]
             there = self.places.listed(addresses)
-            if not all(there.values()):
-                there = self.places.listed(addresses)
+            there = there if all(there.values()) else self.places.listed(addresses)
             return [self.places.at(a, known) if there[a] else None for a in addresses]
 
     def uri(self, address: Address, *, format_name: str = AUTO) -> str:
