@@ -96,17 +96,23 @@ def through(meter: Meter, *, endpoint: str, kind: str, **_: bool) -> None:
     def read(cls: type, **options: Any) -> Any:
         return values.having(options).read(AssetAddress.of(["wide"]), cls, format_name="parquet")
 
-    projected = {"columns": WANTED, "filters": FILTERS}
-    with meter:
+    def work() -> int:
         if kind == "lazy":
-            found = read(pl.LazyFrame).filter(_condition()).select(WANTED).collect().height
-        elif kind == "dataset":
-            found = read(ds.Dataset).to_table(columns=WANTED, filter=_expression()).num_rows
-        elif kind == "reader":
+            frame = read(pl.LazyFrame).filter(_condition()).select(WANTED)
+            return int(frame.collect().height)
+        if kind == "dataset":
+            table = read(ds.Dataset).to_table(columns=WANTED, filter=_expression())
+            return int(table.num_rows)
+        projected = {"columns": WANTED, "filters": FILTERS}
+        if kind == "reader":
             reader = read(pa.RecordBatchReader, **projected)
-            found = sum(batch.num_rows for batch in reader)
-        else:
-            found = len(read(pl.DataFrame if kind == "polars" else pa.Table, **projected))
+            return sum(batch.num_rows for batch in reader)
+        return len(read(pl.DataFrame if kind == "polars" else pa.Table, **projected))
+
+    # Polars keeps its connections for the whole process, we for a manager.
+    _check(work())
+    with meter:
+        found = work()
     _check(found)
 
 

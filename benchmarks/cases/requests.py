@@ -17,7 +17,8 @@ MIB = 1024 * 1024
 
 def _managers(endpoint: str) -> dict[str, Callable[[], Any]]:
     return {
-        "ours": lambda: ours(endpoint),
+        "ours": lambda: ours(endpoint, format="parquet"),
+        "auto": lambda: ours(endpoint),
         "stock": lambda: stock(endpoint),
         "polars": lambda: dagster_polars(endpoint),
         "upath": lambda: on_s3fs(endpoint),
@@ -54,9 +55,9 @@ def sized(meter: Meter, *, endpoint: str, verb: str, size: int) -> None:
     """Bytes, by ours."""
     from benchmarks.through_dagster import load_one, write_one
 
-    write_one(ours(endpoint), meter, bytes, bytes(size))
+    write_one(ours(endpoint, format="bytes"), meter, bytes, bytes(size))
     if verb == "load":
-        found = load_one(ours(endpoint), meter, bytes)
+        found = load_one(ours(endpoint, format="bytes"), meter, bytes)
         if len(found) != size:
             raise RuntimeError(len(found))
     forget(endpoint)
@@ -71,6 +72,7 @@ def serving() -> Iterator[Mapping[str, Any]]:
 
 _WHO = {
     "ours": "ours",
+    '`format="auto"`': "auto",
     "S3PickleIOManager": "stock",
     "dagster-polars": "polars",
     "UPathIOManager on s3fs": "upath",
@@ -93,13 +95,19 @@ CASE = Case(
     name="requests",
     title="Requests",
     about=(
+        "Ours with the format named; `auto` lists once to find the newest object. "
         "Of one write and one load through Dagster, and of the construction of a manager and its "
         "set-up for a run. Above 16 MiB ours writes in parts of 8 MiB, with two requests around "
         "them, and reads in ranges."
     ),
     ways=[
         *(
-            Way(f"construction: {name}", "constructed", {"who": who}, peer=who != "ours")
+            Way(
+                f"construction: {name}",
+                "constructed",
+                {"who": who},
+                peer=who not in {"ours", "auto"},
+            )
             for name, who in _WHO.items()
         ),
         *(
@@ -107,7 +115,7 @@ CASE = Case(
                 f"{verb}, 1,000 rows: {name}",
                 "frames",
                 {"verb": verb, "who": who},
-                peer=who != "ours",
+                peer=who not in {"ours", "auto"},
             )
             for verb in ("write", "load")
             for name, who in _WHO.items()

@@ -423,7 +423,7 @@ def test_a_missing_partition_is_asked_for_under_both_keys(
     (place,) = values.locate([TWO], format_name="json")
     assert place
     with pytest.raises(ObjectNotFoundError):
-        Reader(values.places).piece(place)
+        Reader().piece(place)
     asked = ["get a/2/1.json", "get a/2|1.json"]
     again = [request.replace("get", "exists") for request in asked]
     assert store.requests == [*asked, "scan a/2/1", *again]

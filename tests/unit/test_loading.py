@@ -17,6 +17,7 @@ from dagster_buckets import (
     PartitionError,
     PartitionStream,
 )
+from dagster_buckets.chain import Chain, Link
 from dagster_buckets.loading import Loaded, load
 from dagster_buckets.requests import LoadRequest, Options, Target
 from dagster_buckets.values import ValueStore
@@ -85,9 +86,8 @@ def get(
         options=Options(**options),
     )
     return load(
-        values,
+        Chain((Link(values),)),
         request,
-        default_format="auto",
         default_on_missing=on_missing,
         log=log or (lambda _: None),
     )
@@ -360,9 +360,7 @@ def test_options_of_the_request_win(values: ValueStore) -> None:
         producer_annotation=None,
         options=Options(on_missing="skip"),
     )
-    loaded = load(
-        values, request, default_format="auto", default_on_missing="error", log=lambda _: None
-    )
+    loaded = load(Chain((Link(values),)), request, default_on_missing="error", log=lambda _: None)
     assert loaded.value is None
     assert options
 
@@ -425,9 +423,8 @@ def test_a_stream_needs_partitions(values: ValueStore) -> None:
         request = LoadRequest((target,), False, PartitionStream[int], None, Options())  # noqa: FBT003
         with pytest.raises(PartitionError, match="has none"):
             load(
-                values,
+                Chain((Link(values),)),
                 request,
-                default_format="auto",
                 default_on_missing="error",
                 log=lambda _: None,
             )

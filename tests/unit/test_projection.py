@@ -163,6 +163,7 @@ def test_only_columns_or_only_filters(values: ValueStore, cls: type) -> None:
 def test_partitions_are_joined_of_what_is_asked_for(
     values: ValueStore, cls: type, filters: str
 ) -> None:
+    from dagster_buckets.chain import Chain, Link
     from dagster_buckets.loading import load
     from dagster_buckets.requests import LoadRequest, Options, Target
 
@@ -176,9 +177,7 @@ def test_partitions_are_joined_of_what_is_asked_for(
     )
     targets = tuple(Target(key, AssetAddress.of(["p"], key)) for key in keys)
     asked = LoadRequest(targets, True, cls, None, options)  # noqa: FBT003
-    found = load(
-        values, asked, default_format="auto", default_on_missing="error", log=lambda _: None
-    )
+    found = load(Chain((Link(values),)), asked, default_on_missing="error", log=lambda _: None)
     rows = table_of(found.value).to_pylist()
     assert [row["k"] for row in rows] == [*range(950, 1000), *range(70_000, 70_050)]
     assert [set(row) for row in rows[:1]] == [{"k", "partition"}]

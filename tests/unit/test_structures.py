@@ -19,6 +19,7 @@ from dagster_buckets import (
     UnsupportedTypeError,
 )
 from dagster_buckets.address import Address
+from dagster_buckets.chain import Chain, Link
 from dagster_buckets.loading import load
 from dagster_buckets.requests import LoadRequest, Options, Target
 from dagster_buckets.shapes import read_annotation
@@ -50,7 +51,7 @@ def get(
     targets = targets if at is None else [Target(None, at)]
     request = LoadRequest(tuple(targets), at is None, annotation, None, Options(**options))
     return load(
-        values, request, default_format="auto", default_on_missing="error", log=lambda _: None
+        Chain((Link(values),)), request, default_on_missing="error", log=lambda _: None
     ).value
 
 
@@ -171,7 +172,7 @@ def test_what_was_produced_by_the_same_run(values: ValueStore) -> None:
         values.write(address, value, annotation=produced)
         request = LoadRequest((Target(None, address),), False, produced, produced, Options())  # noqa: FBT003
         loaded = load(
-            values, request, default_format="auto", default_on_missing="error", log=lambda _: None
+            Chain((Link(values),)), request, default_on_missing="error", log=lambda _: None
         )
         assert loaded.value == value
 

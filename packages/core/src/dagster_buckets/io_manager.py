@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
@@ -21,6 +22,7 @@ from dagster_buckets.names import AUTO
 from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_literals
 
 if TYPE_CHECKING:
+    from dagster_buckets.chain import Chain
     from dagster_buckets.definitions import AssetLike, AssetLocation, PartitionLike
     from dagster_buckets.stores.base import ObjectStore
     from dagster_buckets.values import ValueStore
@@ -53,6 +55,8 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
             them still; give an ``EnvVar``. What is not signed by one of them is then not unpickled.
         max_decoded_bytes: What one value may have in memory; no bound by default.
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
+        read_from: Another manager, with settings of its own, from which a load takes what is not
+            stored here. Nothing is written there.
         cache: A local folder for objects that were read; each read asks whether they have changed.
             Of stores that can tell (S3, Google Cloud Storage).
         cache_max_bytes: What that folder may have; 10 GiB by default. No object of more than a
@@ -93,6 +97,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         default=100.0, ge=1, description="How many times its bytes a value over 1 GiB may become."
     )
 
+    read_from: Optional["BucketIOManager"] = Field(  # noqa: UP037, UP045
+        default=None, description="The manager that has what is not stored here."
+    )
     cache: Optional[str] = Field(  # noqa: UP045
         default=None, description="A local folder for objects that were read."
     )
@@ -118,23 +125,18 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     def _check_early(cls, value: Any, info: Any) -> Any:
         # Of an EnvVar only its name is known now: it is checked when the store is made.
         if isinstance(value, str) and not from_environment(value):
-            _check_setting(info.field_name, value)
+            from dagster_buckets.checks import check_setting
+
+            check_setting(info.field_name, value)
         return value
 
     @field_validator("format_options")
     @classmethod
     def _check_options_early(cls, value: Any) -> Any:
-        if not value:
-            return value
-        from dagster_buckets.choosing import Formats
+        if value:
+            from dagster_buckets.checks import check_options
 
-        # An EnvVar is checked when the store is made, as above.
-        Formats(
-            {
-                name: {k: v for k, v in options.items() if not from_environment(v)}
-                for name, options in value.items()
-            }
-        ).check()
+            check_options(value)
         return value
 
     @abstractmethod
@@ -148,7 +150,13 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         return True
 
     def _shown_to_nobody(self) -> list[str]:
-        return list(self._secrets().values())
+        behind = self.read_from._shown_to_nobody() if self.read_from else []  # noqa: SLF001
+        return [*self._secrets().values(), *behind]
+
+    def _redacting(self) -> AbstractContextManager[None]:
+        from dagster_buckets.redaction import redacting
+
+        return redacting(self._shown_to_nobody)
 
     def _secrets(self) -> dict[str, str]:
         return secrets_in(self, self.is_secret)
@@ -156,32 +164,19 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
     @property
     def values(self) -> ValueStore:
         """The data path without Dagster; made when it is first used."""
-        from dagster_buckets.choosing import Formats
-        from dagster_buckets.formats.limits import Limit
-        from dagster_buckets.formats.signing import SigningKeys
-        from dagster_buckets.plugins import get_layout
-        from dagster_buckets.stores.cache_folder import CacheFolder
-        from dagster_buckets.stores.cached import CachedStore
-        from dagster_buckets.values import ValueStore, scheme_of
+        from dagster_buckets.steps import value_store
 
         with self._lock:
             if self._values is None:
-                for name in ("prefix", "format", "layout", "pickle_key"):
-                    _check_setting(name, getattr(self, name))
-                store = self.make_store()
-                if self.cache is not None:
-                    store = CachedStore(store, CacheFolder(self.cache, self.cache_max_bytes))
-                layout = get_layout(self.layout, scheme=scheme_of(store))
-                limit = Limit(self.max_decoded_bytes, self.max_expansion)
-                formats = Formats(
-                    self.format_options,
-                    allow_pickle=self.allow_pickle,
-                    limit=limit,
-                    signing_keys=SigningKeys.parse(self.pickle_key) if self.pickle_key else None,
-                )
-                formats.check()
-                self._values = ValueStore(store, layout, self.max_concurrency, formats=formats)
+                self._values = value_store(self)
             return self._values
+
+    @property
+    def chain(self) -> Chain:
+        """This manager's values, and behind them those of ``read_from``."""
+        from dagster_buckets.steps import chain_of
+
+        return chain_of(self, self.values)
 
     def uri_for(
         self,
@@ -221,6 +216,27 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         values = self.values.laid_out(options.layout, address.path).having(options.format_options)
         return values.uri(address, format_name=first_named(format, options.format, self.format))
 
+    def stored_uri_for(
+        self,
+        asset_key: AssetLike,
+        partition_key: PartitionLike = None,
+        *,
+        format: str | None = None,  # noqa: A002 - the name of the setting
+    ) -> str:
+        """The URI that a load reads, here or in a manager that this one reads from.
+
+        As :meth:`uri_for`, which never leaves this manager and so is for what writes.
+
+        Raises:
+            ObjectNotFoundError: Nothing is stored here or there.
+        """
+        from dagster_buckets.choosing import first_named
+        from dagster_buckets.definitions import address_of
+
+        address, options = address_of(asset_key, partition_key)
+        chain = self.chain.laid_out(options.layout, address.path)
+        return chain.uri(address, format_name=first_named(format, options.format))
+
     def parse_uri(self, uri: str, *, asset: AssetLike | None = None) -> AssetLocation | None:
         """Whose value lies at a URI: the inverse of :meth:`uri_for`. No request.
 
@@ -256,14 +272,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         Raises:
             BucketsError: See :mod:`dagster_buckets.errors`; the old value is still there.
         """
-        from dagster_buckets.contexts import write_request
-        from dagster_buckets.metadata import Recording
-        from dagster_buckets.redaction import redacting
-        from dagster_buckets.writing import write
+        from dagster_buckets.steps import write_output
 
-        request = write_request(context)
-        with redacting(self._shown_to_nobody), Recording(context, len(request.targets)) as record:
-            write(self.values, request, obj, default_format=self.format, record=record)
+        with self._redacting():
+            write_output(self, context, obj)
 
     def load_input(self, context: InputContext) -> Any:
         """Read the input of a step, or of ``load_asset_value``. Called by Dagster.
@@ -271,40 +283,7 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         Raises:
             BucketsError: See :mod:`dagster_buckets.errors`.
         """
-        from dagster_buckets.contexts import load_request
-        from dagster_buckets.loading import load
-        from dagster_buckets.metadata import describe_load
-        from dagster_buckets.redaction import redacting
+        from dagster_buckets.steps import read_input
 
-        request = load_request(context)
-        with redacting(self._shown_to_nobody):
-            loaded = load(
-                self.values,
-                request,
-                default_format=self.format,
-                default_on_missing=self.on_missing,
-                log=context.log.info,
-            )
-        describe_load(context, loaded)
-        return loaded.value
-
-
-def _check_setting(name: str, value: str | None) -> None:
-    if value is None:
-        return
-    if name == "prefix":
-        from dagster_buckets.stores.base import check_prefix
-
-        check_prefix(value)
-    elif name == "layout":
-        from dagster_buckets.plugins import get_layout
-
-        get_layout(value)
-    elif name == "pickle_key":
-        from dagster_buckets.formats.signing import SigningKeys
-
-        SigningKeys.parse(value)
-    elif value != AUTO:
-        from dagster_buckets.plugins import check_name
-
-        check_name("formats", value)
+        with self._redacting():
+            return read_input(self, context)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster_buckets.address import OpAddress, asset_of, path_of
-from dagster_buckets.choosing import first_named
+from dagster_buckets.chain import Chain
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
@@ -18,7 +18,7 @@ from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, ambiguous, judge_single, read_annotation
 from dagster_buckets.streams import PartitionStream
 from dagster_buckets.transfer import Outcome, Progress, failure, run_all, run_each
-from dagster_buckets.values import OnMissing, ValueStore
+from dagster_buckets.values import OnMissing
 
 __all__ = ["Loaded", "load"]
 
@@ -31,18 +31,19 @@ class Loaded:
         value: In the shape that was asked for.
         missing: The keys of the partitions (or the name of the value) that were not there.
         uris: Of the objects that were read, or will be where the value is a stream or a scan.
+        counts: How many each store gave, by what its URIs begin with; of a single one nothing.
     """
 
     value: Any
     missing: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(
-    values: ValueStore,
+    chain: Chain,
     request: LoadRequest,
     *,
-    default_format: str,
     default_on_missing: OnMissing,
     log: Callable[[str], None],
 ) -> Loaded:
@@ -64,9 +65,8 @@ def load(
     ======================  ============  =================  =====================================
 
     Args:
-        values: Where from.
+        chain: Where from.
         request: What.
-        default_format: The manager's format, where no metadata names one.
         default_on_missing: The manager's setting, where no metadata says otherwise.
         log: Takes lines about the progress of long loads.
 
@@ -83,21 +83,20 @@ def load(
         with concerning(str(request.targets[0].address)):
             msg = "a PartitionStream reads partitions, and what the input reads has none"
             raise PartitionError(msg, hint="annotate the input with the class of its value")
-    values = values.laid_out(request.options.layout, path_of(request.targets[0].address))
-    values = values.having(request.options.format_options)
-    name = first_named(request.options.format, default_format)
+    chain = chain.laid_out(request.options.layout, path_of(request.targets[0].address))
+    chain = chain.having(request.options.format_options)
     on_missing = request.options.on_missing or default_on_missing
     streams = shape.kind == "stream" or _chains(request, shape)
     tolerant = on_missing != "error" or (len(request.targets) == 1 and shape.optional)
-    located = values.locate(
+    located = chain.locate(
         [target.address for target in request.targets],
-        format_name=name,
+        format_name=request.options.format,
         annotation=_written_as(request),
         # What a stream leaves out has to be known before it begins, to be told.
         listed=streams and tolerant,
     )
     progress = Progress(log, "read", len(request.targets))
-    one_load = _Load(values, request, shape, on_missing, progress, tolerant)
+    one_load = _Load(chain, request, shape, on_missing, progress, tolerant)
     pairs = list(zip(request.targets, located, strict=True))
     return one_load.streamed(pairs) if streams else one_load.at_once(pairs)
 
@@ -107,7 +106,7 @@ _Pair = tuple[Target, Located | None]
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    values: ValueStore
+    chain: Chain
     request: LoadRequest
     shape: Shape
     on_missing: OnMissing
@@ -121,7 +120,7 @@ class _Load:
         as_type = None if holds else shape.as_type
         one = len(self.request.targets) == 1 and shape.kind != "stream"
         annotation = shape.whole if one else None if holds else shape.item
-        return Reader(self.values.places, as_type, columns, joins, annotation)
+        return Reader(as_type, columns, joins, annotation)
 
     def at_once(self, pairs: Sequence[_Pair]) -> Loaded:
         joins = _joins(self.request, self.shape)
@@ -138,7 +137,7 @@ class _Load:
         def count(outcome: Outcome[_Pair, tuple[Any, int]]) -> None:
             self.progress.add(outcome.result[1] if outcome.result else 0)
 
-        bound = self.values.max_concurrency
+        bound = self.chain.max_concurrency
         outcomes = run_all(work, pairs, max_concurrency=bound, then=count)
         allowed = ObjectNotFoundError if self.tolerant else ()
         failed = {
@@ -164,7 +163,7 @@ class _Load:
                     if o.result or self.on_missing == "none"
                 },
             )
-        return Loaded(value, missing, self.uris(item for item, _ in present))
+        return self.loaded(value, missing, [item for item, _ in present])
 
     def streamed(self, pairs: Sequence[_Pair]) -> Loaded:
         absent = [pair for pair in pairs if pair[1] is None]
@@ -173,7 +172,7 @@ class _Load:
         if self.tolerant and (self.on_missing != "none" or self.shape.kind == "value"):
             kept = [pair for pair in pairs if pair[1] is not None]
         value = self.batches(kept) if self.shape.kind == "value" else self.stream(kept)
-        return Loaded(value, missing, self.uris(kept))
+        return self.loaded(value, missing, kept)
 
     def stream(self, pairs: Sequence[_Pair]) -> PartitionStream[Any]:
         reader = self.reader()
@@ -193,8 +192,8 @@ class _Load:
     def batches(self, pairs: Sequence[_Pair]) -> Any:
         import pyarrow as pa
 
-        reader = Reader(self.values.places, pa.RecordBatchReader)
-        columned = Reader(self.values.places, columns=self.request.options.partition_columns)
+        reader = Reader(pa.RecordBatchReader)
+        columned = Reader(columns=self.request.options.partition_columns)
 
         def work(pair: _Pair) -> tuple[Any, int]:
             piece = self.piece(reader, pair)
@@ -203,15 +202,14 @@ class _Load:
         def objects() -> Iterator[Rows]:
             for (_, located), found in self.ahead(work, pairs):
                 if found is not None and located is not None:
-                    uri = self.values.store.uri(located.key)
-                    yield Rows(uri, found, columned.dimensions(located))
+                    yield Rows(located.uri, found, columned.dimensions(located))
 
         return stream_batches(objects())
 
     def ahead(
         self, work: Callable[[_Pair], tuple[Any, int]], pairs: Sequence[_Pair]
     ) -> Iterator[tuple[_Pair, Any]]:
-        bound = self.values.max_concurrency
+        bound = self.chain.max_concurrency
         for outcome in run_each(work, pairs, max_concurrency=bound, weigh=lambda found: found[1]):
             if outcome.error:
                 raise outcome.error
@@ -222,7 +220,7 @@ class _Load:
     def piece(self, reader: Reader, pair: _Pair) -> Piece:
         target, located = pair
         if located is None:
-            raise self.values.places.nothing_stored(target.address)
+            raise self.chain.nothing_stored(target.address)
         return reader.piece(located)
 
     def value(self, reader: Reader, piece: Piece) -> Any:
@@ -255,8 +253,9 @@ class _Load:
         skipped = self.on_missing == "skip"
         return _of_nothing(self.shape) if skipped else _many(self.shape, {target.name: None})
 
-    def uris(self, pairs: Any) -> tuple[str, ...]:
-        return tuple(self.values.store.uri(located.key) for _, located in pairs if located)
+    def loaded(self, value: Any, missing: tuple[str, ...], pairs: Sequence[_Pair]) -> Loaded:
+        places = [located for _, located in pairs if located]
+        return Loaded(value, missing, tuple(at.uri for at in places), self.chain.counts(places))
 
 
 def _chains(request: LoadRequest, shape: Shape) -> bool:

@@ -161,14 +161,19 @@ def _tags(key: str) -> Mapping[str, str] | None:
 def describe_load(context: InputContext, loaded: Loaded) -> None:
     """Say what was read and, as a warning and on the input, what was missing.
 
-    Nothing is left out silently.
+    Nothing is left out silently, and with ``read_from`` the input says how many values each store
+    gave.
     """
+    metadata: dict[str, Any] = {}
+    if loaded.counts:
+        metadata["dagster_buckets/read_from"] = dict(loaded.counts)
     if loaded.missing:
         context.log.warning(
             "not stored, so on_missing left them out or gave None: %s", shortened(loaded.missing)
         )
-        if _step_of(context):
-            _describe_input(context, {"dagster_buckets/missing_partitions": list(loaded.missing)})
+        metadata["dagster_buckets/missing_partitions"] = list(loaded.missing)
+    if metadata and _step_of(context):
+        _describe_input(context, metadata)
     context.log.debug("read %s", shortened(loaded.uris, 3))
 
 

@@ -28,16 +28,25 @@ class Located:
     """Where a value lies and in which format it is.
 
     Attributes:
+        places: In which store, seen through which layout.
         address: Whose value it is.
         key: Where it is written.
         format: How to decode it.
         old_keys: Where else it may lie, if it was written long ago.
+        lacking: The URIs at which other stores were asked for it first, and do not have it.
     """
 
+    places: Places = field(repr=False, compare=False)
     address: Address
     key: str
     format: Format
     old_keys: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def uri(self) -> str:
+        """Of the object where it is written."""
+        return self.places.store.uri(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,10 @@ class Places:
         """
         key = self.layout.key(address, chosen.extension)
         if not isinstance(self.layout, SupportsOldStems):
-            return Located(address, key, chosen)
+            return Located(self, address, key, chosen)
         ending = key.removeprefix(self.layout.stem(address))
         old = tuple(stem + ending for stem in self.layout.old_stems(address))
-        return Located(address, key, chosen, old)
+        return Located(self, address, key, chosen, old)
 
     def find(
         self, addresses: Sequence[Address], only: Format | None = None
@@ -82,6 +91,16 @@ class Places:
             ConfigurationError: Two objects of one address are equally new, or the newest is in
                 a format that is not installed.
         """
+        found = self.listed(addresses)
+
+        def fitting(address: Address) -> list[tuple[str, ObjectInfo]]:
+            ways = found[address]
+            return [way for way in ways if only is None or way[0] == only.extension]
+
+        return [self._newest(address, fitting(address)) for address in addresses]
+
+    def listed(self, addresses: Sequence[Address]) -> dict[Address, list[tuple[str, ObjectInfo]]]:
+        """The objects of each value with their extensions, by one listing for each asset."""
         found: dict[Address, list[tuple[str, ObjectInfo]]] = {a: [] for a in addresses}
         together: dict[object, dict[str, Address]] = {}
         for address in addresses:
@@ -92,9 +111,9 @@ class Places:
             prefix = os.path.commonprefix(list(stems))  # noqa: RUF071
             for info in self.store.scan(prefix):
                 for stem, extension in self._ways(info):
-                    if stem in stems and (only is None or extension == only.extension):
+                    if stem in stems:
                         found[stems[stem]].append((extension, info))
-        return [self._newest(address, found[address]) for address in addresses]
+        return found
 
     def exists(self, located: Located) -> bool:
         """Whether the object is there, asked in another way (a 404 can be transient)."""
@@ -140,15 +159,26 @@ class Places:
         """The URI up to the extension, for messages about a value whose format is not known."""
         return self.store.uri(self.layout.stem(address) + "x")[: -len("x")] + "*"
 
-    def nothing_stored(self, address: Address, at: Located | None = None) -> ObjectNotFoundError:
-        """The error for a value that is not there; lists its siblings to say what is."""
+    def nothing_stored(
+        self, address: Address, at: Located | None = None, lacking: Sequence[str] = ()
+    ) -> ObjectNotFoundError:
+        """The error for a value that is not there; lists its siblings to say what is.
+
+        Args:
+            address: Whose value.
+            at: Where it should be.
+            lacking: As :attr:`Located.lacking`.
+        """
         uri = self.store.uri(at.key) if at else self.somewhere(address)
         msg = f"nothing is stored for {address}"
+        lacking = at.lacking if at else lacking
         hint = "materialize it first, or check the manager's bucket, prefix and layout"
         other = self._sibling(address, at) if at else None
         if at and other:
             msg += f" in format {at.format.name!r}"
             hint = f"there is {other}, which this format does not read: materialize it again"
+        if lacking:
+            msg += f" at {', '.join([*lacking, uri])}"
         error = ObjectNotFoundError(msg, uri=uri, hint=hint)
         error.subject = str(address)
         return error
@@ -185,7 +215,7 @@ class Places:
                 hint = "name one in the metadata dagster_buckets/format, or delete the other"
                 raise ConfigurationError(msg, hint=hint)
             extension, info = candidates[0]
-            return Located(address, info.key, self._format_of(extension, info))
+            return Located(self, address, info.key, self._format_of(extension, info))
 
     def _format_of(self, extension: str, info: ObjectInfo) -> Format:
         chosen = self.formats.found(extension)

@@ -24,9 +24,11 @@ from dagster_buckets.formats.base import (
     SupportsStreaming,
     SupportsStructures,
 )
+from dagster_buckets.joining import can_join, concat_parts, has_power, part_of, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
-from dagster_buckets.placing import Located, Places
+from dagster_buckets.placing import Located
 from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.base import ObjectStore
 
 __all__ = ["NONE", "Piece", "Reader", "fitting", "is_none"]
 
@@ -71,7 +73,6 @@ class Reader:
     """Reads values as one class.
 
     Args:
-        places: Where values lie.
         as_type: The class that each value, or all of them together, shall be; ``None`` for the one
             that was written.
         columns: Whether a frame gets the keys of its partition as columns.
@@ -80,7 +81,6 @@ class Reader:
             ``as_type`` there.
     """
 
-    places: Places
     as_type: type | None = None
     columns: bool = False
     joins: bool = False
@@ -99,16 +99,15 @@ class Reader:
             try:
                 return self._piece(located)
             except ObjectNotFoundError:
-                if not self.places.exists(located):
+                if not located.places.exists(located):
                     raise
                 time.sleep(wait)
         try:
             return self._piece(located)
         except ObjectNotFoundError as error:
-            uri = self.places.store.uri(located.key)
-            msg = f"{uri} is there, but was not found each of {len(_WAITS) + 1} times"
+            msg = f"{located.uri} is there, but was not found each of {len(_WAITS) + 1} times"
             hint = "is a proxy or a rule of the bucket in the way?"
-            raise StoreUnavailableError(msg, uri=uri, hint=hint) from error
+            raise StoreUnavailableError(msg, uri=located.uri, hint=hint) from error
 
     def value(self, piece: Piece) -> Any:
         """The value of one piece.
@@ -116,7 +115,7 @@ class Reader:
         Raises:
             FormatError: It cannot be decoded, or not as this class.
         """
-        with concerning(str(piece.located.address), self.places.store.uri(piece.located.key)):
+        with concerning(str(piece.located.address), piece.located.uri):
             if self.as_type is ObjectRef:
                 return piece.ref
             if piece.holds_none:
@@ -127,7 +126,7 @@ class Reader:
             if piece.ref and isinstance(chosen, SupportsStreaming):
                 return chosen.stream(piece.ref, self.as_type)
             if piece.payload is None:  # pragma: no cover - one of the three is there
-                raise self.places.nothing_stored(piece.located.address, piece.located)
+                raise piece.located.places.nothing_stored(piece.located.address, piece.located)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
             return chosen.decode(piece.payload, wanted)
 
@@ -142,20 +141,16 @@ class Reader:
         Raises:
             PartitionError: The formats of these objects differ, or do not join to this class.
         """
-        kinds = sorted({place.format.name for place in located})
+        formats = [place.format for place in located]
+        kinds = sorted({chosen.name for chosen in formats})
+        if can_join(formats, self.as_type) or (len(kinds) == 1 and self._scans(formats[0])):
+            return
         if len(kinds) > 1:
             msg = f"the partitions are stored in different formats: {', '.join(kinds)}"
             hint = "load them as dict[str, …], or materialize them again in one format"
             raise PartitionError(msg, hint=hint)
-        chosen = located[0].format
-        if self._scans(chosen) or (
-            self.as_type is not None
-            and isinstance(chosen, SupportsConcat)
-            and chosen.can_concat(self.as_type)
-        ):
-            return
         spelled = getattr(self.as_type, "__name__", "value")
-        msg = f"{len(located)} partitions in format {chosen.name!r} cannot be one {spelled}"
+        msg = f"{len(located)} partitions in format {kinds[0]!r} cannot be one {spelled}"
         raise PartitionError(msg, hint=f"annotate the input with dict[str, {spelled}]")
 
     def joined(self, pieces: Sequence[Piece]) -> Any:
@@ -180,35 +175,36 @@ class Reader:
         return dict(address.partition)
 
     def _piece(self, located: Located) -> Piece:
-        store = self.places.store
-        with concerning(str(located.address), store.uri(located.key)):
+        places, store = located.places, located.places.store
+        with concerning(str(located.address), located.uri):
             for key in (located.key, *located.old_keys):
                 try:
-                    info, payload, tail = self._fetched(located.format, key)
+                    info, payload, tail = self._fetched(store, located.format, key)
                 except ObjectNotFoundError as error:
                     missing = error
                     continue
-                self.places.check_owner(located.address, info)
+                places.check_owner(located.address, info)
                 if payload is None:
                     ref = ObjectRef(info, store, tail)
                     if self.joins and not self._scans(located.format):
-                        return Piece(located, part=_part(located.format, ref))
+                        return Piece(located, part=part_of(located.format, ref))
                     return Piece(located, ref=ref)
                 if self.joins and not is_none(payload):
-                    return Piece(located, info.size, part=_part(located.format, payload))
+                    return Piece(located, info.size, part=part_of(located.format, payload))
                 return Piece(located, info.size, payload)
-            raise self.places.nothing_stored(located.address, located) from missing
+            raise places.nothing_stored(located.address, located) from missing
 
-    def _fetched(self, chosen: Format, key: str) -> tuple[ObjectInfo, Payload | None, bytes]:
+    def _fetched(
+        self, store: ObjectStore, chosen: Format, key: str
+    ) -> tuple[ObjectInfo, Payload | None, bytes]:
         """What the store says of an object, and its bytes, or the last ones of them."""
-        store = self.places.store
         if self.as_type is ObjectRef:
             return store.head(key), None, b""
         if self._scans(chosen):
             end = store.peek(key, _SCANNED_FIRST)
             return end.info, None, bytes(end.data)
         above = None
-        if _has(chosen, SupportsStreaming):
+        if has_power(chosen, SupportsStreaming):
             above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
         if above is None:
             payload = store.get(key)
@@ -221,7 +217,7 @@ class Reader:
     def _scans(self, chosen: object) -> bool:
         return (
             self.as_type is not None
-            and _has(chosen, SupportsLazy)
+            and has_power(chosen, SupportsLazy)
             and cast("SupportsLazy", chosen).can_scan(self.as_type)
         )
 
@@ -241,16 +237,19 @@ class Reader:
         return found
 
     def _together(self, pieces: Sequence[Piece]) -> Any:
-        chosen, cls = pieces[0].located.format, self.as_type
+        formats, cls = [piece.located.format for piece in pieces], self.as_type
         columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
         refs = [piece.ref for piece in pieces if piece.ref]
-        if cls is not None and refs and isinstance(chosen, SupportsLazy) and self._scans(chosen):
-            return chosen.scan(refs, cls, columns)
-        made = [piece.part or _part(chosen, piece.payload or piece.ref) for piece in pieces]
+        if cls is not None and refs and self._scans(formats[0]):
+            return scan_refs(formats, refs, cls, columns)
+        made = [
+            piece.part or part_of(chosen, piece.payload or piece.ref)
+            for chosen, piece in zip(formats, pieces, strict=True)
+        ]
         parts = [part for part in made if part is not None]
-        if cls is not None and isinstance(chosen, SupportsConcat):
-            return chosen.concat(parts, cls, columns)
-        msg = f"format {chosen.name!r} joins nothing"  # pragma: no cover - check_joined was first
+        if cls is not None and len(parts) == len(pieces):
+            return concat_parts(formats, parts, cls, columns)
+        msg = f"format {formats[0].name!r} joins nothing"  # pragma: no cover - see check_joined
         raise PartitionError(msg)  # pragma: no cover
 
 
@@ -281,24 +280,6 @@ def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | Non
         raise errors[0]
     both = "; ".join(error.message for error in errors)
     raise DecodeError(both, uri=errors[0].uri, hint=errors[0].hint) from errors[0]
-
-
-def _part(chosen: object, source: Payload | ObjectRef | None) -> Part | None:
-    """What an object adds to the value of many; ``None`` without either."""
-    if source is None or not _has(chosen, SupportsConcat):
-        return None
-    return cast("SupportsConcat", chosen).part(source)
-
-
-def _has(chosen: object, power: Any) -> bool:
-    """Whether a format has a power: Python takes 15 µs to find out, for each object."""
-    key = (type(chosen), power)
-    if key not in _POWERS:
-        _POWERS[key] = isinstance(chosen, power)
-    return _POWERS[key]
-
-
-_POWERS: dict[tuple[type, Any], bool] = {}
 
 
 def is_none(payload: Payload) -> bool:

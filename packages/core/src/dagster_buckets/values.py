@@ -28,7 +28,7 @@ from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import get_layout, refuse_type
 from dagster_buckets.reading import NONE, Reader
 from dagster_buckets.shapes import item_class
-from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.stores.base import ObjectStore, base_of
 
 __all__ = [
     "AUTO",
@@ -170,7 +170,7 @@ class ValueStore:
         (located,) = self.locate([address], format_name=format_name, annotation=annotation)
         if located is None:
             raise self.places.nothing_stored(address)
-        reader = Reader(self.places, as_type)
+        reader = Reader(as_type)
         return reader.value(reader.piece(located))
 
     def locate(
@@ -206,6 +206,24 @@ class ValueStore:
             found = self.places.find(addresses, known)
             return found if all(found) else self.places.find(addresses, known)
 
+    def holding(
+        self, addresses: Sequence[Address], *, format_name: str = AUTO, annotation: Any = None
+    ) -> list[Located | None]:
+        """Where each value lies; ``None`` for those of which two listings show no object at all.
+
+        As :meth:`locate`, but a named format does not save the listing, which shows what is there
+        in whatever format. Only what ``annotation`` tells of is known to be there.
+        """
+        with self._about(addresses):
+            known = self.formats.choose(format_name, item_class(annotation), None)
+            if known is None:
+                return self.locate(addresses)
+            if annotation is not None:
+                return [self.places.at(address, known) for address in addresses]
+            there = self.places.listed(addresses)
+            there = there if all(there.values()) else self.places.listed(addresses)
+            return [self.places.at(a, known) if there[a] else None for a in addresses]
+
     def uri(self, address: Address, *, format_name: str = AUTO) -> str:
         """The URI of a value.
 
@@ -228,7 +246,7 @@ class ValueStore:
         Raises:
             ConfigurationError: The keys of the layout do not tell which address they belong to.
         """
-        base = self.store.uri("x")[: -len("x")]
+        base = base_of(self.store)
         return self.layout.parse(uri.removeprefix(base)) if uri.startswith(base) else None
 
     @contextmanager

@@ -216,6 +216,11 @@ def changed(uri: str) -> StoreUnavailableError:
     return StoreUnavailableError(msg, uri=uri, hint="load the input again, or run the step again")
 
 
+def base_of(store: ObjectStore) -> str:
+    """What the URIs of a store's objects begin with."""
+    return store.uri("x")[: -len("x")]
+
+
 def check_key(key: str, *, prefix: str = "") -> str:
     """Return the full key, ``prefix/key``, or refuse it.
 
