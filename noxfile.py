@@ -136,6 +136,7 @@ def bench(session: nox.Session) -> None:
     # Ours in `.venv`: the peers need an older Polars.
     tool(session, "python", "-m", "benchmarks", "--peers", peers, *session.posargs)
     session.run("python", "-m", "benchmarks.publish")
+    session.run("python", "-m", "benchmarks.verification")
 
 
 @nox.session(venv_backend="none")

@@ -21,8 +21,8 @@ _HEAD = """\
 What `nox -s bench` measured last; this page is made by it. Each way runs in a process of its own,
 in turn with the others in each round, forth and back; the tables have medians of five rounds or
 more, where they do not say otherwise. *Peak* is memory above what the process had before: the value
-that is written is not in it, the one that is read is. *To the bare client* (or the direct call) is
-the median of the ratios of each round.
+that is written is not in it, the one that is read is. *To the floor* is the median, over the
+rounds, of the ratio to the bare client or the direct call of the same round.
 
 The cloud is a server of our own in another process, which answers each request after 30 ms and
 gives each connection 90 MB/s in either direction, as S3 does from within a region; it computes

@@ -52,7 +52,7 @@ def table(case: Case, results: Results) -> str:
     """One case."""
     columns = [COLUMNS[name] for name in case.columns]
     compared = any(record.way.beside for record in results.values())
-    head = ["what", *(title for title, _ in columns), *(["to the bare client"] if compared else [])]
+    head = ["what", *(title for title, _ in columns), *(["to the floor"] if compared else [])]
 
     def cells(name: str, record: Record) -> list[str]:
         name = name + (f" ({len(record.rounds)} rounds)" if len(record.rounds) < ROUNDS else "")

@@ -18,6 +18,7 @@ __all__ = ["CASES", "case_of", "keep", "kept"]
 #: In the order of the report.
 CASES = (
     "partitions",
+    "read_from",
     "gcs",
     "large",
     "frames",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,9 +39,13 @@ def fill(endpoint: str, count: int) -> None:
     files.mkdir(BUCKET)
     values = ours_on_gcs(endpoint, prefix="ours").values
     days = _keys(count)
-    for number, day in enumerate(days):
-        address = AssetAddress.of(["orders"], day)
-        values.write(address, _frame(number), format_name="parquet")
+
+    def put(item: tuple[int, str]) -> None:
+        address = AssetAddress.of(["orders"], item[1])
+        values.write(address, _frame(item[0]), format_name="parquet")
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(put, enumerate(days)))
     files.pipe(
         {f"{BUCKET}/bare/orders/{day}.parquet": _encoded(n) for n, day in enumerate(days)}
         | {f"{BUCKET}/dagster/orders/{day}": pickle.dumps(_value(n)) for n, day in enumerate(days)}
@@ -50,12 +55,15 @@ def fill(endpoint: str, count: int) -> None:
 @contextmanager
 def serving() -> Iterator[Mapping[str, Any]]:
     """fake-gcs-server, which knows itself by the address of the proxy before it."""
-    from tests.gcs_server import fake_gcs_server
+    from tests.gcs_server import fake_gcs_server, free_port
 
-    with fake_gcs_server() as server:
-        fill(server, COUNT)
-        with distance(server, 0.03) as endpoint:
-            yield {"endpoint": endpoint, "count": COUNT}
+    port = free_port()
+    with (
+        fake_gcs_server(f"127.0.0.1:{port}") as server,
+        distance(server, 0.03, port) as endpoint,
+    ):
+        fill(endpoint, COUNT)
+        yield {"endpoint": endpoint, "count": COUNT}
 
 
 def load_bare(meter: Meter, *, endpoint: str, count: int) -> None:

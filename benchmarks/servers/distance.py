@@ -25,14 +25,15 @@ _ASKED = f"GET {TRAFFIC} ".encode()
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
-def distance(upstream: str, seconds: float) -> AbstractContextManager[str]:
+def distance(upstream: str, seconds: float, port: int = 0) -> AbstractContextManager[str]:
     """Run a proxy on the loopback interface, and end it; gives the endpoint to use instead.
 
     Args:
         upstream: The server's endpoint, ``http://host:port``.
         seconds: By which each request reaches it later.
+        port: Of the proxy; one that is free by default.
     """
-    return serving("benchmarks.servers.distance", upstream, seconds)
+    return serving("benchmarks.servers.distance", upstream, seconds, port)
 
 
 class _Relay:
@@ -147,14 +148,14 @@ class _Answers(asyncio.Protocol):
         self._client.close()
 
 
-async def _run(upstream: str, seconds: float) -> None:
+async def _run(upstream: str, seconds: float, port: int) -> None:
     parts = urlsplit(upstream)
     relay = _Relay(parts.hostname or "", parts.port or 80, seconds)
     loop = asyncio.get_running_loop()
     # One client may connect with all its threads at once.
-    server = await loop.create_server(lambda: _Requests(relay), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Requests(relay), "127.0.0.1", port, backlog=1024)
     await until_left(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(sys.argv[1], float(sys.argv[2])))
+    asyncio.run(_run(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
