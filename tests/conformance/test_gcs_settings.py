@@ -247,15 +247,19 @@ def test_variables_are_checked_when_the_store_is_made(monkeypatch: pytest.Monkey
     monkeypatch.setenv("ATTEMPTS", "3")
     monkeypatch.setenv("CLASS", "ARCHIVE")
     monkeypatch.setenv("TEAM", "shop")
-    made = manager.process_config_and_initialize().make_store()._bucket.client.settings
+    with manager.process_config_and_initialize_cm() as ready:
+        made = ready.make_store()._bucket.client.settings
     assert (made.max_attempts, made.storage_class, made.metadata) == (
         3,
         "ARCHIVE",
         {"team": "shop"},
     )
     monkeypatch.setenv("ATTEMPTS", "0")
-    with pytest.raises(ConfigurationError, match="would send nothing"):
-        manager.process_config_and_initialize()
+    with (
+        pytest.raises(ConfigurationError, match="would send nothing"),
+        manager.process_config_and_initialize_cm(),
+    ):
+        pass
 
 
 # -- how long it tries -----------------------------------------------------------------------------
