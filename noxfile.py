@@ -47,9 +47,8 @@ LONG_AND_ALIKE = (
     "unit/test_template",
     "unit/test_transfer",
 )
-# One more than cores, because servers and processes are waited for now and then; Dagster and the
-# servers take memory, and more than four workers gain little.
-WORKERS = str(min((os.cpu_count() or 1) + 1, 4))
+# Dagster and the servers take memory: more than four workers gain little.
+WORKERS = str(min(os.cpu_count() or 1, 4))
 
 nox.options.sessions = ["lint", "types", "imports", "unit", "conformance", "integration", "faults"]
 nox.options.default_venv_backend = "uv|virtualenv"
