@@ -66,11 +66,17 @@ def _single(endpoint: str) -> tuple[Callable[[str, Any], Any], Callable[[str], A
 _CLIENTS = {"ours": _ours, "obstore": _obstore, "boto3": _boto3, "single": _single}
 
 
+def _warm(put: Callable[[str, Any], Any], get: Callable[[str], Any]) -> None:
+    """Import and connect what the process needs once, for small objects and for large ones."""
+    for size in (1, 20 * MIB):
+        put("warm", bytes(size))
+        get("warm")
+
+
 def write(meter: Meter, *, endpoint: str, client: str, size: int, **_: str) -> None:
     """Write one object."""
     put, get = _CLIENTS[client](endpoint)
-    put("warm", b"warm")
-    get("warm")
+    _warm(put, get)
     data = value(size)
     with meter:
         put(f"written-by-{client}", data)
@@ -80,8 +86,7 @@ def read(meter: Meter, *, endpoint: str, client: str, size: int, **_: str) -> No
     """Read one object, which that client has written: the whole of it, in memory."""
     put, get = _CLIENTS[client](endpoint)
     key = f"read-by-{client}-{size}"
-    put("warm", b"warm")
-    get("warm")
+    _warm(put, get)
     put(key, value(size))
     with meter:
         found = get(key)
