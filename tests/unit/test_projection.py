@@ -30,7 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 A = AssetAddress.of(["wide"])
-ROWS = 210_000
+ROWS = 300_000
 NOISE = np.random.default_rng(3)
 #: Over 16 MiB, below which scans fetch all: columns of 1.7 MB, which do not compress.
 COLUMNS: dict[str, Any] = {

@@ -71,7 +71,7 @@ class ArrowIPCFormat(TableFormat):
                 yield table.replace_schema_metadata(schema.metadata)
 
         return Body(
-            written(lambda sink: self._writer(sink, schema), tables()),
+            written(lambda sink, _: self._writer(sink, schema), tables()),
             lambda: Description(rows, columns_of(schema)),
         )
 

@@ -18,6 +18,7 @@ from dagster_buckets.formats.frames import (
     projected_stream,
 )
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
+from dagster_buckets.formats.parquet_encodings import dictionary_columns
 from dagster_buckets.formats.parquet_limits import read_bounded
 from dagster_buckets.formats.parquet_parts import PartOf, opened, twice
 from dagster_buckets.formats.parquet_plans import groups_left
@@ -108,7 +109,11 @@ class ParquetFormat(TableFormat):
                 yield table.replace_schema_metadata(schema.metadata)
 
         return Body(
-            written(lambda sink: self._writer(sink, schema), tables(), self.row_group_size),
+            written(
+                lambda sink, first: self._writer(sink, schema, first),
+                tables(),
+                self.row_group_size,
+            ),
             lambda: Description(rows, columns_of(schema)),
         )
 
@@ -121,10 +126,10 @@ class ParquetFormat(TableFormat):
         if table.nbytes > _SPOOLED:
             step = self.row_group_size
             groups = (table.slice(start, step) for start in range(0, table.num_rows, step))
-            pieces = written(lambda sink: self._writer(sink, table.schema), groups, step)
+            pieces = written(lambda sink, _: self._writer(sink, table.schema, table), groups, step)
             return spooled(pieces)
         sink = pa.BufferOutputStream()
-        with self._writer(sink, table.schema) as writer:
+        with self._writer(sink, table.schema, table) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)
         return Body.of(memoryview(sink.getvalue()))
 
@@ -257,16 +262,18 @@ class ParquetFormat(TableFormat):
         used = self.projection.used(part.schema)
         return None if names is None else list(dict.fromkeys([*names, *used]))
 
-    def _writer(self, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    def _writer(self, sink: Any, schema: pa.Schema, first: pa.Table | None) -> pq.ParquetWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        repeating: Any = True if first is None else dictionary_columns(first)
         try:
             return pq.ParquetWriter(
                 sink,
                 schema,
                 compression=self.compression,
                 compression_level=self.compression_level,
+                use_dictionary=repeating,
                 write_page_checksum=True,
             )
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:

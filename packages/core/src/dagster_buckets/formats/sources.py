@@ -7,6 +7,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import EncodeError
@@ -65,18 +66,20 @@ def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.R
 
 
 def written(
-    open_writer: Callable[[Any], Any], tables: Iterator[pa.Table], rows: int | None = None
+    open_writer: Callable[[Any, pa.Table | None], Any],
+    tables: Iterator[pa.Table],
+    rows: int | None = None,
 ) -> Iterator[Buffer]:
     """What an Arrow writer makes of the tables, as it comes.
 
     Args:
-        open_writer: Opens the writer on a file.
+        open_writer: Opens the writer on a file, for the first of the tables.
         tables: At least one.
         rows: Of a batch or a group at most; as many as the writer likes by default.
     """
-    sink = Collector()
-    with open_writer(sink) as writer:
-        for table in tables:
+    sink, first = Collector(), next(tables, None)
+    with open_writer(sink, first) as writer:
+        for table in tables if first is None else chain([first], tables):
             writer.write_table(table, rows)
             yield from sink.take()
     yield from sink.take()
