@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from dagster_buckets.address import AssetAddress, asset_of
@@ -85,6 +87,11 @@ class Reader:
     columns: bool = False
     joins: bool = False
     annotation: Any = None
+    #: As many threads decode as there are processors: those that wait for bytes are many more, and
+    #: all of them at once would only take Python's lock from each other.
+    _decoding: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(os.cpu_count() or 1), repr=False, compare=False
+    )
 
     def piece(self, located: Located) -> Piece:
         """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
@@ -128,12 +135,15 @@ class Reader:
             if piece.payload is None:  # pragma: no cover - one of the three is there
                 raise piece.located.places.nothing_stored(piece.located.address, piece.located)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
-            return chosen.decode(piece.payload, wanted)
+            with self._decoding:
+                return chosen.decode(piece.payload, wanted)
 
     def structures(self, located: Located) -> bool:
         """Whether the value's format makes what the annotation describes."""
         chosen = located.format
-        return isinstance(chosen, SupportsStructures) and chosen.can_structure(self.annotation)
+        return has_power(chosen, SupportsStructures) and cast(
+            "SupportsStructures", chosen
+        ).can_structure(self.annotation)
 
     def check_joined(self, located: Sequence[Located]) -> None:
         """Refuse what cannot become one value, before anything is read.
@@ -190,7 +200,9 @@ class Reader:
                         return Piece(located, part=part_of(located.format, ref))
                     return Piece(located, ref=ref)
                 if self.joins and not is_none(payload):
-                    return Piece(located, info.size, part=part_of(located.format, payload))
+                    with self._decoding:
+                        part = part_of(located.format, payload)
+                    return Piece(located, info.size, part=part)
                 return Piece(located, info.size, payload)
             raise places.nothing_stored(located.address, located) from missing
 

@@ -152,7 +152,7 @@ class ParquetFormat(TableFormat):
                 # Small objects come in numbers, on many threads already.
                 threads=info.size > _SMALL,
             )
-            if is_as_written(table.schema):
+            if is_as_written(table.schema, file.metadata):
                 return table
             return restored(table, original_schema(file.metadata))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +36,36 @@ def original_schema(footer: pq.FileMetaData) -> pa.Schema:
 
     found = footer.schema.to_arrow_schema()
     kept = (footer.metadata or {}).get(_KEY)
-    if kept is None:
-        return found
-    try:
-        written = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept)))
-    except (pa.ArrowException, ValueError, OSError):
-        return found  # another writer's may be anything
-    if written.names != found.names:
+    written = None if kept is None else _arrow_schema(kept)
+    if written is None or written.names != found.names:
         return found
     fields = [_chosen(field, written.field(place)) for place, field in enumerate(found)]
     whole = pa.schema(fields)
     return whole.with_metadata(found.metadata) if found.metadata else whole
 
 
-def is_as_written(schema: pa.Schema) -> bool:
-    """Whether Arrow restores these types by itself: a quick look."""
+@lru_cache(64)
+def _arrow_schema(kept: bytes) -> pa.Schema | None:
+    """What Arrow keeps in a file; the partitions of an asset mostly keep the same."""
     import pyarrow as pa
 
-    if _DICTIONARIES in (schema.metadata or {}):
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept)))
+    except (pa.ArrowException, ValueError, OSError):
+        return None  # another writer's may be anything
+
+
+def is_as_written(schema: pa.Schema, footer: pq.FileMetaData) -> bool:
+    """Whether these types, as Arrow has read them, are those that were written: a quick look."""
+    import pyarrow as pa
+
+    metadata = footer.metadata or {}
+    if _DICTIONARIES in metadata:
         return False
+    kept = metadata.get(_KEY)
+    written = None if kept is None else _arrow_schema(kept)
+    if written is not None and written.equals(schema, check_metadata=True):
+        return True
     return not any(
         pa.types.is_nested(kind)
         or pa.types.is_dictionary(kind)
