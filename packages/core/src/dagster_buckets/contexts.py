@@ -194,8 +194,12 @@ def _ordered(
         return list(keys)
     if isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return sorted(keys, key=definition.start_time_for_partition_key)
-    wanted = {str(key): key for key in keys}
     everything = definition.get_partition_keys(dynamic_partitions_store=instance)
+    among = set(keys)
+    known = [key for key in everything if key in among]
+    if len(known) == len(keys):
+        return known
+    wanted = {str(key): key for key in keys}
     ordered = [wanted.pop(str(key)) for key in everything if str(key) in wanted]
     return ordered + sorted(wanted.values())
 

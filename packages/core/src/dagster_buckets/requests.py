@@ -73,7 +73,8 @@ class Partitions(Sequence[Target]):
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Target]:
-        return map(self._made, self.keys)
+        path, dimension = self.path, self.dimension
+        return (Target(key, AssetAddress(path, ((dimension, key),))) for key in self.keys)
 
     @overload
     def __getitem__(self, index: int) -> Target: ...

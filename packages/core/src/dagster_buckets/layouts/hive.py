@@ -61,7 +61,12 @@ class HiveLayout:
             return run_stem(address)
         folder = _folder(address.path)
         for name, value in address.partition:
-            folder += _encode_dimension(name, value)
+            prefix, room = _dimension_prefix(name)
+            if value == _HIVE_NULL:
+                encoded = shorten(value, value, room)
+            else:
+                encoded = encode_value(value, room)
+            folder += f"{prefix}{encoded}/"
         return folder + _LEAF
 
     def split(self, key: str) -> tuple[tuple[str, str], ...]:
@@ -98,12 +103,6 @@ def _parse_asset(folder: list[str]) -> AssetAddress | None:
         tuple(decode(part) for part in folder[:split]),
         tuple((decode(name), "" if value == "" else decode(value)) for name, _, value in partition),
     )
-
-
-def _encode_dimension(name: str, value: str) -> str:
-    prefix, room = _dimension_prefix(name)
-    encoded = encode_value(value, room) if value != _HIVE_NULL else shorten(value, value, room)
-    return f"{prefix}{encoded}/"
 
 
 @lru_cache(maxsize=4096)
