@@ -23,11 +23,17 @@ def test_handled_output_and_materialisation_describe_the_object(manager: BucketI
     assert materialization.metadata == output.metadata
     info = store_of(manager).head("shop/orders/data.parquet")
     found = dict(output.metadata)
+    preview = found.pop("dagster_buckets/preview")
     schema = found.pop("dagster/column_schema")
     columns = [(column.name, column.type.removeprefix("large_")) for column in schema.columns]
     # pandas 3 gives Arrow large strings.
     assert columns == [("id", "int64"), ("name", "string")]
     assert info.header is not None
+    assert found.pop("dagster_buckets/write_seconds") >= 0
+    written = found.pop("dagster_buckets/written_at")
+    assert abs(written - info.modified.timestamp()) < 5
+    rows = [dict(record.data) for record in preview.records]
+    assert rows == [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}, {"id": 3, "name": None}]
     assert found == {
         "dagster/uri": info.uri,
         "dagster/row_count": 3,

@@ -67,7 +67,7 @@ def test_large_tables_become_parquet_on_the_disk(
     found = ParquetFormat().decode(store.get("x"), pa.Table)
     assert found.equals(table)
     assert body.description is not None
-    assert body.description().rows == rows
+    assert body.description(0).rows == rows
 
 
 def test_the_groups_are_those_of_a_table_in_memory() -> None:

@@ -226,7 +226,7 @@ def test_what_is_written_is_described_as_it_comes_back(made: type[UntypedFormat]
     field = pa.field("s", pa.large_string(), nullable=False)
     body = made().encode(pa.table({"s": ["a"]}, pa.schema([field])))
     assert body.description is not None
-    found = body.description()
+    found = body.description(0)
     assert found.rows == 1
     assert found.columns is not None
     assert [(c.name, c.type, c.nullable) for c in found.columns] == [("s", "string", True)]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from dagster_buckets.formats import Format
     from dagster_buckets.io_manager import BucketIOManager
+    from dagster_buckets.kinds import with_kinds
     from dagster_buckets.layouts import HiveLayout, Layout, LegacyLayout, TemplateLayout
     from dagster_buckets.memory_io_manager import MemoryIOManager
     from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
@@ -89,6 +90,7 @@ __all__ = [
     "__version__",
     "bucket_options",
     "secret_field",
+    "with_kinds",
 ]
 
 
@@ -136,6 +138,7 @@ _MODULES = {
     "ValueStore": "values",
     "bucket_options": "asset_options",
     "secret_field": "secret_fields",
+    "with_kinds": "kinds",
 }
 
 

@@ -27,6 +27,8 @@ class BucketOptions(TypedDict, total=False):
         shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
         split_by: Which columns split a frame into the partitions of the run.
         allow_empty_partitions: Whether a partition without rows in that frame is an empty frame.
+        preview_rows: How many of its first rows the materialization shows; 0 for none.
+        mask_columns: The columns whose values it does not show.
         columns: The columns of a frame to load, in this order.
         filters: The rows of a frame to load: ``[(column, operator, value), …]`` that must all hold,
             a list of such lists of which one must, or, on assets, an expression of Arrow or Polars.
@@ -47,6 +49,8 @@ class BucketOptions(TypedDict, total=False):
     shape: Literal["value", "partitions"]
     split_by: str | Sequence[str] | Mapping[str, str]
     allow_empty_partitions: bool
+    preview_rows: int
+    mask_columns: Sequence[str]
     columns: Sequence[str]
     filters: Any
     compression: Literal["zstd", "gzip", "lz4", "snappy", "brotli", "deflate", "none"]
@@ -78,7 +82,7 @@ def bucket_options(
         {'dagster_buckets/format': 'parquet', 'dagster_buckets/columns': ['id', 'total']}
     """
     given: dict[str, Any] = {**(more or {}), **options}
-    for name in ("columns", "filters", "split_by"):
+    for name in ("columns", "filters", "mask_columns", "split_by"):
         if isinstance(given.get(name), tuple):
             # Dagster copies the metadata of inputs and knows no tuples in it.
             given[name] = list(given[name])

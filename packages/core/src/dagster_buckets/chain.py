@@ -13,6 +13,7 @@ from dagster_buckets.errors import ConfigurationError, ObjectNotFoundError
 from dagster_buckets.names import AUTO
 from dagster_buckets.placing import Located
 from dagster_buckets.stores.base import base_of
+from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore
 
 __all__ = ["Chain", "Link"]
@@ -75,6 +76,12 @@ class Chain:
     def max_concurrency(self) -> int:
         """How many objects are read at once, from all stores together."""
         return self.links[0].values.max_concurrency
+
+    @property
+    def cache_hits(self) -> int:
+        """How many reads of all stores moved no body so far."""
+        stores = [link.values.store for link in self.links]
+        return sum(store.hits for store in stores if isinstance(store, CachedStore))
 
     def having(self, options: Mapping[str, Any]) -> Chain:
         """See :meth:`ValueStore.having`; of every link."""

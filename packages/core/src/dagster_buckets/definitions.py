@@ -10,6 +10,7 @@ import dagster as dg
 from dagster_buckets.address import Address, AssetAddress
 from dagster_buckets.choosing import COMPRESSION
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
+from dagster_buckets.formats.describing import MOST_ROWS
 from dagster_buckets.plugins import all_options, format_by_extension, option_owners
 from dagster_buckets.requests import Options
 
@@ -37,7 +38,7 @@ class _Rule(NamedTuple):
 
     types: tuple[type, ...]
     spelled: str
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
 
 
 _TEXT = _Rule((str,), "a string")
@@ -48,9 +49,11 @@ _KNOWN: dict[str, _Rule] = {
     "allow_empty_partitions": _FLAG,
     "format": _TEXT,
     "layout": _TEXT,
+    "mask_columns": _Rule((list, tuple), "a list of columns"),
     "on_missing": _Rule((str,), "'error' or 'skip' or 'none'", ("error", "skip", "none")),
     "partition_columns": _FLAG,
     "partition_name": _TEXT,
+    "preview_rows": _Rule((int,), f"0 to {MOST_ROWS}", tuple(range(MOST_ROWS + 1))),
     "shape": _Rule((str,), "'value' or 'partitions'", ("value", "partitions")),
     "split_by": _Rule((str, list, tuple, dict), "a column, a list of them or {dimension: column}"),
 }

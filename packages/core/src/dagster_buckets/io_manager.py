@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional
 
 import dagster as dg
 from dagster import InputContext, OutputContext
@@ -57,6 +57,10 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         max_expansion: How many times its stored bytes a value of more than 1 GiB may have.
         read_from: Another manager, with settings of its own, from which a load takes what is not
             stored here. Nothing is written there.
+        preview_rows: How many of its first rows a materialization shows of a table; 0 for none.
+        mask_columns: The columns whose values no preview shows.
+        data_version: Whether the digest of what is written is its data version, by which Dagster
+            knows that nothing has changed; in runs over one partition, or of assets without.
         cache: A local folder for objects that were read; each read asks whether they have changed.
             Of stores that can tell (S3, Google Cloud Storage).
         cache_max_bytes: What that folder may have; 10 GiB by default. No object of more than a
@@ -65,6 +69,9 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
 
     # pydantic's errors would quote all settings where one of them is wrong.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    #: What Dagster's UI calls the place of its assets; see :func:`~dagster_buckets.with_kinds`.
+    kind: ClassVar[str] = "bucket"
 
     # Dagster reads these annotations itself and knows Optional, not "X | None".
     prefix: Optional[str] = Field(default=None, description="Put before every key.")  # noqa: UP045
@@ -99,6 +106,15 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
 
     read_from: Optional["BucketIOManager"] = Field(  # noqa: UP037, UP045
         default=None, description="The manager that has what is not stored here."
+    )
+    preview_rows: int = Field(
+        default=5, ge=0, le=20, description="How many rows of a table a materialization shows."
+    )
+    mask_columns: list[str] = Field(
+        default_factory=list, description="The columns whose values no preview shows."
+    )
+    data_version: bool = Field(
+        default=False, description="Whether the digest of a value is its data version."
     )
     cache: Optional[str] = Field(  # noqa: UP045
         default=None, description="A local folder for objects that were read."

@@ -9,9 +9,10 @@ from typing import Any, cast
 from dagster_buckets.formats.base import Format, Part, SupportsConcat, SupportsLazy
 from dagster_buckets.formats.frames import concat_tables, from_arrow, is_frame_type
 from dagster_buckets.objects import Payload
+from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
 
-__all__ = ["can_join", "concat_parts", "has_power", "part_of", "scan_refs"]
+__all__ = ["can_join", "concat_parts", "part_of", "scan_refs"]
 
 Columns = Sequence[Mapping[str, str]] | None
 
@@ -82,14 +83,3 @@ def part_of(chosen: object, source: Payload | ObjectRef | None) -> Part | None:
     if source is None or not has_power(chosen, SupportsConcat):
         return None
     return cast("SupportsConcat", chosen).part(source)
-
-
-def has_power(chosen: object, power: Any) -> bool:
-    """Whether a format has a power: Python takes 15 µs to find out, for each object."""
-    key = (type(chosen), power)
-    if key not in _POWERS:
-        _POWERS[key] = isinstance(chosen, power)
-    return _POWERS[key]
-
-
-_POWERS: dict[tuple[type, Any], bool] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,12 +33,18 @@ class Loaded:
         missing: The keys of the partitions (or the name of the value) that were not there.
         uris: Of the objects that were read, or will be where the value is a stream or a scan.
         counts: How many each store gave, by what its URIs begin with; of a single one nothing.
+        size: The bytes that were read; those of streams and scans come later.
+        seconds: How long it took.
+        cache_hits: Of how many objects no body moved, because the cache had it.
     """
 
     value: Any
     missing: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
+    seconds: float = 0.0
+    cache_hits: int = 0
 
 
 def load(
@@ -75,6 +82,14 @@ def load(
             ``Optional`` annotation allows that.
         PartitionError: Some of many are missing or could not be read; all are named.
     """
+    begun, hits = time.monotonic(), chain.cache_hits
+    found = _load(chain, request, default_on_missing, log)
+    return replace(found, seconds=time.monotonic() - begun, cache_hits=chain.cache_hits - hits)
+
+
+def _load(
+    chain: Chain, request: LoadRequest, default_on_missing: OnMissing, log: Callable[[str], None]
+) -> Loaded:
     shape = read_annotation(request.annotation)
     if not request.targets:
         with concerning(f"the input annotated {request.annotation}"):
@@ -255,7 +270,8 @@ class _Load:
 
     def loaded(self, value: Any, missing: tuple[str, ...], pairs: Sequence[_Pair]) -> Loaded:
         places = [located for _, located in pairs if located]
-        return Loaded(value, missing, tuple(at.uri for at in places), self.chain.counts(places))
+        uris = tuple(at.uri for at in places)
+        return Loaded(value, missing, uris, self.chain.counts(places), self.progress.size)
 
 
 def _chains(request: LoadRequest, shape: Shape) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 from uuid import uuid4
 
 from pydantic import Field, PrivateAttr
@@ -30,6 +30,8 @@ class MemoryIOManager(BucketIOManager):
         >>> manager.values.store.get("answer/data.json").data
         b'42'
     """
+
+    kind: ClassVar[str] = "memory"
 
     name: str = Field(
         default_factory=lambda: uuid4().hex,

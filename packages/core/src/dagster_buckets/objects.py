@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import xxhash
@@ -82,10 +82,13 @@ class Description:
     Attributes:
         rows: How many rows it has; ``None`` where the format has none.
         columns: Its columns in order; ``None`` where the format has none.
+        head: Its first rows as people are shown them, ``{column: value}``, if they were asked for
+            and the format has any.
     """
 
     rows: int | None = None
     columns: tuple[Column, ...] | None = None
+    head: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +197,19 @@ class Body:
         buffers: The bytes in order. A tuple and a :class:`Repeatable` can be read again; an
             iterator only once, and the buffers it yields must not change afterwards (obstore keeps
             references to them).
-        description: Says what is in it; called once all buffers were read.
+        description: Says what is in it, and gives so many of its first rows; called once all
+            buffers were read.
         filename: What the file is called that it holds.
         known: Of a stream the size and the digest, where they are known before it is read.
     """
 
     buffers: tuple[Buffer, ...] | Iterator[Buffer] | Repeatable
-    description: Callable[[], Description] | None = None
+    description: Callable[[int], Description] | None = None
     filename: str | None = None
     known: tuple[int, str] | None = None
 
     @classmethod
-    def of(cls, *buffers: Buffer, description: Callable[[], Description] | None = None) -> Body:
+    def of(cls, *buffers: Buffer, description: Callable[[int], Description] | None = None) -> Body:
         """A body that is in memory already and can be sent again."""
         return cls(buffers, description)
 

@@ -26,9 +26,10 @@ from dagster_buckets.formats.base import (
     SupportsStreaming,
     SupportsStructures,
 )
-from dagster_buckets.joining import can_join, concat_parts, has_power, part_of, scan_refs
+from dagster_buckets.joining import can_join, concat_parts, part_of, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located
+from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import ObjectStore
 

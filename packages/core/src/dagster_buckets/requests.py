@@ -27,6 +27,8 @@ class Options:
         shape: How ``dict[str, T]`` is meant for one partition, where that is ambiguous.
         split_by: Which columns split a frame into the partitions of the run; ``None`` for none.
         allow_empty_partitions: Whether a partition without rows in that frame is an empty frame.
+        preview_rows: How many of its first rows the metadata shows; ``None`` if nothing says so.
+        mask_columns: The columns whose values the metadata does not show, beside the manager's.
         format_options: Of whichever format the value has, by name.
     """
 
@@ -38,6 +40,8 @@ class Options:
     shape: Literal["value", "partitions"] | None = None
     split_by: SplitBy | None = None
     allow_empty_partitions: bool = False
+    preview_rows: int | None = None
+    mask_columns: Sequence[str] = ()
     format_options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.chain import Chain, Link
@@ -11,7 +12,7 @@ from dagster_buckets.contexts import load_request, write_request
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.loading import load
-from dagster_buckets.metadata import Recording, describe_load
+from dagster_buckets.metadata import Recording, Shown, describe_load
 from dagster_buckets.plugins import get_layout
 from dagster_buckets.stores.cache_folder import CacheFolder
 from dagster_buckets.stores.cached import CachedStore
@@ -59,8 +60,14 @@ def chain_of(manager: BucketIOManager, values: ValueStore) -> Chain:
 def write_output(manager: BucketIOManager, context: OutputContext, value: Any) -> None:
     """Write the output of a step, and tell Dagster what was written."""
     request = write_request(context)
-    with Recording(context, len(request.targets)) as record:
-        write(manager.values, request, value, default_format=manager.format, record=record)
+    rows = request.options.preview_rows
+    values = replace(manager.values, preview_rows=manager.preview_rows if rows is None else rows)
+    shown = Shown(
+        masked=frozenset((*manager.mask_columns, *request.options.mask_columns)),
+        data_version=manager.data_version,
+    )
+    with Recording(context, len(request.targets), shown) as record:
+        write(values, request, value, default_format=manager.format, record=record)
 
 
 def read_input(manager: BucketIOManager, context: InputContext) -> Any:

@@ -7,6 +7,7 @@ and back. The I/O manager adds Dagster's contexts before it and metadata after i
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import get_layout, refuse_type
 from dagster_buckets.reading import NONE, Reader
 from dagster_buckets.shapes import item_class
-from dagster_buckets.stores.base import ObjectStore, base_of
+from dagster_buckets.stores.base import ObjectStore, base_of, console_url
 
 __all__ = [
     "AUTO",
@@ -54,6 +55,8 @@ class Stored:
         info: What the store says of the object.
         description: Its rows and columns.
         compression: The codec; ``None`` for what is not compressed.
+        seconds: How long it took to encode and to write it.
+        console_url: Where the store's web console shows the object; ``None`` if it has none.
     """
 
     address: Address
@@ -61,6 +64,8 @@ class Stored:
     info: ObjectInfo
     description: Description
     compression: str | None = None
+    seconds: float = 0.0
+    console_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class ValueStore:
         max_concurrency: How many objects are read or written at once.
         general: The layout of everything else in the store, where ``layout`` is for one asset.
         formats: How the formats are set.
+        preview_rows: How many of the first rows the description of what is written has.
 
     Example:
         >>> from dagster_buckets.address import AssetAddress
@@ -90,6 +96,7 @@ class ValueStore:
     max_concurrency: int = 32
     general: Layout | None = None
     formats: Formats = field(default_factory=Formats)
+    preview_rows: int = 0
 
     @property
     def places(self) -> Places:
@@ -139,12 +146,19 @@ class ValueStore:
                 raise refuse_type(type(value))
             key = self.layout.key(address, chosen.extension)
         with concerning(str(address), self.store.uri(key)):
+            begun = time.monotonic()
             body = _encode(chosen, value)
             self.places.check_before_write(address, key)
             header = Header(format=chosen.name, address=label_of(address))
             info = self.store.put(key, body, header=header)
             return Stored(
-                address, chosen.name, info, _describe(chosen, body), _compression(chosen, body)
+                address,
+                chosen.name,
+                info,
+                _describe(chosen, body, self.preview_rows),
+                _compression(chosen, body),
+                seconds=time.monotonic() - begun,
+                console_url=console_url(self.store, key),
             )
 
     def read(
@@ -280,9 +294,9 @@ def _encode(chosen: Format, value: Any) -> Body:
     return body
 
 
-def _describe(chosen: Format, body: Body) -> Description:
+def _describe(chosen: Format, body: Body, rows: int) -> Description:
     if body.description is not None:
-        return body.description()
+        return body.description(rows)
     if body.held is None or not isinstance(chosen, SupportsDescribe):
         return Description()
     if _is_mark(body):

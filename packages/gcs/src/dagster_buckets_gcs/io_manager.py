@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from dagster_buckets import BucketIOManager, secret_field
 from dagster_buckets.environment import from_environment
@@ -45,6 +45,8 @@ class GCSIOManager(BucketIOManager):
         >>> manager = GCSIOManager(bucket="lake", prefix="prod", project="shop")
         >>> defs = dg.Definitions(resources={"io_manager": manager})
     """
+
+    kind: ClassVar[str] = "gcs"
 
     bucket: str = Field(description="The bucket's name; it must exist.")
     project: Optional[str] = Field(  # noqa: UP045

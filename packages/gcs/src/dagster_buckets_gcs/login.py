@@ -11,7 +11,7 @@ from dagster_buckets.errors import AccessDeniedError, ConfigurationError
 
 from dagster_buckets_gcs.settings import Settings
 
-__all__ = ["is_secret_token", "open_files"]
+__all__ = ["is_emulator", "is_secret_token", "open_files"]
 
 #: All that objects need; gcsfs asks for full_control, which could change access lists too.
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -61,7 +61,7 @@ def _token(settings: Settings) -> Any:
     token = settings.token
     if isinstance(token, str) and _is_json(token):
         token = json.loads(token)
-    if token is None and _is_emulator(settings.endpoint_url):
+    if token is None and is_emulator(settings.endpoint_url):
         return "anon"
     if token is None or token == "google_default":  # noqa: S105 - a method
         import google.auth
@@ -86,7 +86,7 @@ def _is_file(token: str) -> bool:
     return os.path.exists(token)  # noqa: PTH110
 
 
-def _is_emulator(endpoint_url: str | None) -> bool:
+def is_emulator(endpoint_url: str | None) -> bool:
     """Whether the endpoint is not one of Google's, read the way gcsfs reads it."""
     endpoint = endpoint_url or os.environ.get("STORAGE_EMULATOR_HOST", "")
     if endpoint in {"", "default"}:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Unpack
+from urllib.parse import quote
 
 from dagster_buckets.errors import (
     ConfigurationError,
@@ -19,6 +20,7 @@ from dagster_buckets_gcs.bucket import MISSING, Bucket
 from dagster_buckets_gcs.client import Answer
 from dagster_buckets_gcs.describe import info_of_download, info_of_resource, stored_crc
 from dagster_buckets_gcs.errors import conflict, refusal
+from dagster_buckets_gcs.login import is_emulator
 from dagster_buckets_gcs.reader import open_ranges
 from dagster_buckets_gcs.settings import Options, Settings
 from dagster_buckets_gcs.upload import PART, Target, checksum, encoded
@@ -210,6 +212,13 @@ class GCSStore:
         wanted = [(check_key(key, prefix=self.prefix), self.uri(key)) for key in keys]
         if wanted:
             self._bucket.delete(wanted)
+
+    def console_url(self, key: str) -> str | None:
+        """See :class:`~dagster_buckets.stores.base.SupportsConsole`."""
+        if is_emulator(self._bucket.client.settings.endpoint_url):
+            return None
+        full = quote(check_key(key, prefix=self.prefix), safe="/")
+        return f"https://console.cloud.google.com/storage/browser/_details/{self.bucket}/{full}"
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

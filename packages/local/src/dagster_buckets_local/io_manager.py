@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dagster_buckets import BucketIOManager
 from pydantic import Field
@@ -39,6 +39,8 @@ class LocalIOManager(BucketIOManager):
         >>> job.execute_in_process().output_for_node("total")
         6
     """
+
+    kind: ClassVar[str] = "file"
 
     root: str = Field(description="The folder that the values lie in.")
 

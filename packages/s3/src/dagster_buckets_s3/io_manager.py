@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Self, cast
 
 from dagster_buckets import BucketIOManager, ConfigurationError, secret_field
 from dagster_buckets.environment import from_environment
@@ -65,6 +65,8 @@ class S3IOManager(BucketIOManager):
         >>> manager = S3IOManager(bucket="lake", prefix="prod", region_name="eu-west-1")
         >>> defs = dg.Definitions(resources={"io_manager": manager})
     """
+
+    kind: ClassVar[str] = "s3"
 
     bucket: str = Field(description="The bucket's name; it must exist.")
     endpoint_url: Optional[str] = Field(  # noqa: UP045

@@ -18,6 +18,7 @@ from dagster_buckets.stores.base import check_key, check_prefix
 
 from dagster_buckets_s3 import etags
 from dagster_buckets_s3.clients import Clients
+from dagster_buckets_s3.console import console_url
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import ChangedError, ObjectReader, Version, same_version
 from dagster_buckets_s3.seaweedfs import fault
@@ -242,6 +243,11 @@ class S3Store:
         with self._clients.calling(f"s3://{self.bucket}/{base}") as clients:
             limit = datetime.now(UTC) - older_than
             return sweep(clients.control, self.bucket, base, limit, dry_run=dry_run)
+
+    def console_url(self, key: str) -> str | None:
+        """See :class:`~dagster_buckets.stores.base.SupportsConsole`."""
+        with self._clients.calling(self.uri(key)) as clients:
+            return console_url(clients.control, self.bucket, self._path(key))
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

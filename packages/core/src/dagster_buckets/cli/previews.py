@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from dagster_buckets.errors import BucketsError
 from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows
+from dagster_buckets.formats.describing import columns_of, values_of
 from dagster_buckets.objects import Column, Payload
 from dagster_buckets.plugins import format_by_extension, get_format
 from dagster_buckets.reading import is_none
@@ -131,26 +131,13 @@ def _table(chosen: Format, end: Payload, store: ObjectStore, rows: int) -> Previ
 
 def _of_table(table: pa.Table, rows: int) -> Preview:
     head = _dicts(table.slice(0, rows)) if rows else None
-    return Preview("table", table.num_rows, _columns(table.schema), head)
-
-
-def _columns(schema: pa.Schema) -> tuple[Column, ...]:
-    return tuple(Column(field.name, str(field.type), field.nullable) for field in schema)
+    return Preview("table", table.num_rows, columns_of(table.schema), head)
 
 
 def _dicts(table: pa.Table) -> tuple[dict[str, Any], ...]:
-    columns = [_plain(column) for column in table.columns]
+    columns = [values_of(column) for column in table.columns]
     names = table.column_names
     return tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-
-
-def _plain(column: Any) -> Sequence[Any]:
-    import pyarrow as pa
-
-    try:
-        return cast("Sequence[Any]", column.to_pylist())
-    except (ValueError, OverflowError):  # what Python has no type for, as nanoseconds
-        return cast("Sequence[Any]", column.cast(pa.string()).to_pylist())
 
 
 def _is_text(chosen: Format) -> bool:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 from dagster_buckets.errors import EncodeError
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.base import FirstRows
+from dagster_buckets.formats.describing import Described, columns_of
 from dagster_buckets.formats.frames import arrow_buffer, is_reader_type, projected_stream
 from dagster_buckets.formats.ipc_limits import Blocks, blocks_of, check_messages, footer_length
 from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.ranged_files import RangedFile, joined, with_footer
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import Collector, batches_of, gathered, written
-from dagster_buckets.formats.tables import TableFormat, columns_of, reading
+from dagster_buckets.formats.tables import TableFormat, reading
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
 
@@ -59,20 +60,19 @@ class ArrowIPCFormat(TableFormat):
             return super().encode(value)
         schema = noted(reader.schema, value)
         _refuse_dictionaries(schema)
-        rows = 0
+        described = Described(schema)
 
         def tables() -> Iterator[pa.Table]:
             import pyarrow as pa
 
-            nonlocal rows
             for batches in gathered(reader, _BATCH):
-                rows += sum(batch.num_rows for batch in batches)
+                described.add(batches)
                 table = pa.Table.from_batches(batches).combine_chunks()
                 yield table.replace_schema_metadata(schema.metadata)
 
         return Body(
             written(lambda sink, _: self._writer(sink, schema), tables()),
-            lambda: Description(rows, columns_of(schema)),
+            described.description,
         )
 
     def write_table(self, table: pa.Table) -> Body:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from dagster_buckets.errors import ConfigurationError, EncodeError
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.base import FirstRows, Part
+from dagster_buckets.formats.describing import Described, columns_of
 from dagster_buckets.formats.frames import (
     FRAME_CLAIMS,
     arrow_buffer,
@@ -32,7 +33,7 @@ from dagster_buckets.formats.parquet_types import (
 from dagster_buckets.formats.ranged_files import open_ranges
 from dagster_buckets.formats.schemas import only
 from dagster_buckets.formats.sources import batches_of, gathered, spooled, written
-from dagster_buckets.formats.tables import TableFormat, columns_of, reading
+from dagster_buckets.formats.tables import TableFormat, reading
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.references import ObjectRef
 
@@ -96,14 +97,13 @@ class ParquetFormat(TableFormat):
         if reader is None:
             return super().encode(value)
         schema = noted(reader.schema, value)
-        rows = 0
+        described = Described(schema)
 
         def tables() -> Iterator[pa.Table]:
             import pyarrow as pa
 
-            nonlocal rows
             for batches in gathered(reader, self.row_group_size):
-                rows += sum(batch.num_rows for batch in batches)
+                described.add(batches)
                 table = pa.Table.from_batches(batches)
                 check_readable(table)
                 yield table.replace_schema_metadata(schema.metadata)
@@ -114,7 +114,7 @@ class ParquetFormat(TableFormat):
                 tables(),
                 self.row_group_size,
             ),
-            lambda: Description(rows, columns_of(schema)),
+            described.description,
         )
 
     def write_table(self, table: pa.Table) -> Body:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 from dagster_buckets.errors import BucketsError, DecodeError
 from dagster_buckets.formats.arrow_tables import to_arrow
 from dagster_buckets.formats.base import Part
+from dagster_buckets.formats.describing import describe_table
 from dagster_buckets.formats.frames import concat_tables, from_arrow, index_of_pandas, is_frame_type
 from dagster_buckets.formats.lazy import is_lazy_type, scan_of_table
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import setting
 from dagster_buckets.formats.projection import Filters, Projection
-from dagster_buckets.objects import Body, Column, Description, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Description, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TableFormat", "columns_of", "reading"]
+__all__ = ["TableFormat", "reading"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class TableFormat(ABC):
         """See :class:`~dagster_buckets.formats.base.Format`."""
         table = to_arrow(value, self.name)
         body = self.write_table(table)
-        known = body.description or (lambda: describe_table(table))
+        known = body.description or (lambda rows: describe_table(table, rows))
         return replace(body, description=known)
 
     def decode(self, payload: Payload, as_type: type | None) -> Any:
@@ -149,13 +150,3 @@ def reading(uri: str, kind: str) -> Iterator[None]:
         msg = f"{uri} is not a readable {kind} file: {error}"
         hint = "materialize it again, or name the format it has in dagster_buckets/format"
         raise DecodeError(msg, uri=uri, hint=hint) from error
-
-
-def describe_table(table: pa.Table) -> Description:
-    """Its rows and columns."""
-    return Description(table.num_rows, columns_of(table.schema))
-
-
-def columns_of(schema: pa.Schema) -> tuple[Column, ...]:
-    """The columns of an Arrow schema, as they are shown to people."""
-    return tuple(Column(field.name, str(field.type), field.nullable) for field in schema)

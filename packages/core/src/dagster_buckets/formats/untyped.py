@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.errors import BucketsError, DecodeError, EncodeError
-from dagster_buckets.formats.tables import TableFormat, describe_table
+from dagster_buckets.formats.describing import describe_table
+from dagster_buckets.formats.tables import TableFormat
 from dagster_buckets.formats.type_names import named_types
 from dagster_buckets.objects import Body, Buffer, ObjectInfo, Payload
 
@@ -77,8 +78,7 @@ class UntypedFormat(TableFormat):
         if changed:
             hint = self._hint_of_types(plain, text, changed)
             raise EncodeError(_told(plain, back, changed[0], self.name), hint=hint)
-        found = describe_table(back)
-        return Body.of(data, description=lambda: found)
+        return Body.of(data, description=lambda rows: describe_table(back, rows))
 
     def _hint_of_types(self, table: pa.Table, text: Payload, changed: Sequence[str]) -> str:
         """What to do about changed columns; only types that were tried are recommended."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
 from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
+from dagster_buckets.powers import has_power
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 __all__ = [
     "KEY_LIMIT",
     "ObjectStore",
+    "SupportsConsole",
     "SupportsRevalidation",
     "SupportsSweep",
     "changed",
     "check_key",
     "check_prefix",
+    "console_url",
 ]
 
 #: The longest key, with its prefix, that S3 and GCS take, in bytes of UTF-8.
@@ -194,6 +197,18 @@ class SupportsRevalidation(Protocol):
 
 
 @runtime_checkable
+class SupportsConsole(Protocol):
+    """A store whose provider shows objects on a web page."""
+
+    def console_url(self, key: str) -> str | None:
+        """The page of an object. No request.
+
+        ``None`` where the provider has none, as of another server that speaks its protocol.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsSweep(Protocol):
     """A store in which killed writers leave something that no listing shows."""
 
@@ -214,6 +229,13 @@ def changed(uri: str) -> StoreUnavailableError:
     """The error for an object that is not the version any more that a reader wants."""
     msg = f"{uri} was written again while it was being read"
     return StoreUnavailableError(msg, uri=uri, hint="load the input again, or run the step again")
+
+
+def console_url(store: ObjectStore, key: str) -> str | None:
+    """Where the provider of a store shows an object to people, if it does so."""
+    if not has_power(store, SupportsConsole):
+        return None
+    return cast("SupportsConsole", store).console_url(key)
 
 
 def base_of(store: ObjectStore) -> str:

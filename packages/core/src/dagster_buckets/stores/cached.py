@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
-from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation
+from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation, console_url
 from dagster_buckets.stores.cache_folder import CacheFolder
 
 __all__ = ["CachedStore"]
@@ -118,6 +118,10 @@ class CachedStore:
     def delete(self, keys: Iterable[str]) -> None:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         self.store.delete(keys)
+
+    def console_url(self, key: str) -> str | None:
+        """See :class:`~dagster_buckets.stores.base.SupportsConsole`."""
+        return console_url(self.store, key)
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
