@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from dagster_buckets.errors import (
 )
 from dagster_buckets.objects import Body, Buffer, Digest, Header, ObjectInfo, Payload
 from dagster_buckets.stores.base import changed, check_key, check_prefix
+from dagster_buckets.threads import Pool
 
 from dagster_buckets_local.errors import missing, translated
 
@@ -32,8 +33,8 @@ __all__ = ["LocalStore"]
 NAME_LIMIT = 255
 
 
-#: Files from this size on are not read into memory but mapped.
-_MAPPED = 16 * 1024 * 1024
+#: Files from this size on are not read into memory but mapped, and two threads write them.
+_LARGE = 16 * 1024 * 1024
 
 
 class LocalStore:
@@ -97,12 +98,13 @@ class LocalStore:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         *folders, name = self._names(key)
         uri = self.uri(key)
-        sealed, digest = body.seal(header), Digest()
-        with writing.temporary(self.root, folders, uri) as draft:
+        with _sealing(body, header) as seal, writing.temporary(self.root, folders, uri) as draft:
+            digest = Digest()
             for buffer in body:
                 draft.write(buffer)
-                if sealed.digest is None:
+                if body.held is None and body.known is None:
                     digest.update(buffer)
+            sealed = seal()
             if sealed.digest is None:
                 # The header of a file is written last, so that of a stream has its digest, too.
                 sealed = replace(sealed, size=digest.size, digest=digest.text)
@@ -253,7 +255,7 @@ class LocalStore:
     def _read(self, key: str, last: int | None = None) -> Payload:
         with self._found(key) as file, translated(self.uri(key)):
             info = self._info(key, os.fstat(file), read_header(file))
-            if last is None and info.size >= _MAPPED:
+            if last is None and info.size >= _LARGE:
                 return Payload(_mapped(file), info)
             with os.fdopen(file, "rb", buffering=0, closefd=False) as raw:
                 if last is not None:
@@ -299,6 +301,21 @@ class LocalStore:
                 except InvalidKeyError:
                     continue  # another tool's file, which no key can name
                 yield info
+
+
+@contextmanager
+def _sealing(body: Body, header: Header | None) -> Iterator[Callable[[], Header]]:
+    """The header of a body; its digest is computed beside the write where that takes long."""
+    if (body.size or 0) < _LARGE:
+        sealed = body.seal(header)
+        yield lambda: sealed
+        return
+    pool = Pool(1, "local-digest")
+    try:
+        yield pool.submit(body.seal, header).result
+    finally:
+        # It reads the caller's memory.
+        pool.shutdown(wait=True)
 
 
 def _mapped(file: int) -> Buffer:
