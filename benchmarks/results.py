@@ -31,7 +31,8 @@ CASES = (
     "integrity",
     "growth",
 )
-_FOLDER = ROOT / ".nox" / "bench-results"
+#: In the repository, so that one case can be measured anew without the others.
+_FOLDER = ROOT / "benchmarks" / "records"
 _LIBRARIES = ("dagster", "pyarrow", "polars", "pandas", "obstore", "boto3", "gcsfs")
 
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.cases.partitions import ROWS, _encoded, _frame, _keys, _table, _value
 from benchmarks.clients import BUCKET, ours_on_gcs
 from benchmarks.meter import Meter
 from benchmarks.running import Bound, Case, Results, Way
+from benchmarks.samples import ROWS, decoded, encoded, frame, keys, value
 from benchmarks.servers.distance import distance
 
 COUNT = 1000
@@ -38,17 +38,17 @@ def fill(endpoint: str, count: int) -> None:
     files = _gcsfs(endpoint)
     files.mkdir(BUCKET)
     values = ours_on_gcs(endpoint, prefix="ours").values
-    days = _keys(count)
+    days = keys(count)
 
     def put(item: tuple[int, str]) -> None:
         address = AssetAddress.of(["orders"], item[1])
-        values.write(address, _frame(item[0]), format_name="parquet")
+        values.write(address, frame(item[0]), format_name="parquet")
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(put, enumerate(days)))
     files.pipe(
-        {f"{BUCKET}/bare/orders/{day}.parquet": _encoded(n) for n, day in enumerate(days)}
-        | {f"{BUCKET}/dagster/orders/{day}": pickle.dumps(_value(n)) for n, day in enumerate(days)}
+        {f"{BUCKET}/bare/orders/{day}.parquet": encoded(n) for n, day in enumerate(days)}
+        | {f"{BUCKET}/dagster/orders/{day}": pickle.dumps(value(n)) for n, day in enumerate(days)}
     )
 
 
@@ -68,11 +68,11 @@ def serving() -> Iterator[Mapping[str, Any]]:
 
 def load_bare(meter: Meter, *, endpoint: str, count: int) -> None:
     """The floor: gcsfs fetches all, and Arrow decodes them."""
-    files, days = _gcsfs(endpoint), _keys(count)
+    files, days = _gcsfs(endpoint), keys(count)
     paths = [f"{BUCKET}/bare/orders/{day}.parquet" for day in days]
     with meter:
         found = files.cat(paths)
-        tables = {path: _table(data) for path, data in found.items()}
+        tables = {path: decoded(data) for path, data in found.items()}
     _check(sum(table.num_rows for table in tables.values()), count * ROWS)
 
 

@@ -19,7 +19,6 @@ SIZES = {
     "16 MiB": 16 * MIB,
     "128 MiB": 128 * MIB,
     "1 GiB": GIB,
-    "4 GiB": 4 * GIB,
     "8 GiB": 8 * GIB,
 }
 _ROUNDS = 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,50 +11,14 @@ from typing import Any
 from benchmarks.clients import bare, dagster_polars, on_s3fs, ours, stock
 from benchmarks.meter import Meter
 from benchmarks.running import Bound, Case, Results, Way
+from benchmarks.samples import ROWS, decoded, encoded, frame, keys, value
 from benchmarks.servers.cloud import cloud
 
 COUNT = 1000
 #: Of the bare client. Ours has as many by default.
 THREADS = 32
-#: The rows of a frame that takes 20 KiB as Parquet, the numbers of a value that does as a pickle.
-ROWS, NUMBERS = 1000, 2270
 #: Seconds of a request, bytes a second of a connection.
 SECONDS, RATE = 0.03, 90e6
-
-
-def _frame(seed: int) -> Any:
-    import numpy as np
-    import pyarrow as pa
-
-    source = np.random.default_rng(seed)
-    return pa.table(
-        {
-            "order": pa.array(source.integers(0, 10**9, ROWS)),
-            "amount": pa.array(source.random(ROWS)),
-            "day": pa.array(source.integers(0, 20_000, ROWS), pa.int32()).cast(pa.date32()),
-            "shop": pa.array([f"shop {number}" for number in source.integers(0, 50, ROWS)]),
-        }
-    )
-
-
-def _encoded(seed: int) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(_frame(seed), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
-
-
-def _value(seed: int) -> dict[str, Any]:
-    source = random.Random(seed)  # noqa: S311 - numbers to fill an object with
-    return {"seed": seed, "numbers": [source.random() for _ in range(NUMBERS)]}
-
-
-def _keys(count: int) -> list[str]:
-    from benchmarks.through_dagster import days
-
-    return list(days(count).get_partition_keys())
 
 
 def fill(endpoint: str, count: int) -> None:
@@ -69,15 +32,15 @@ def fill(endpoint: str, count: int) -> None:
     def put(item: tuple[int, str]) -> None:
         number, key = item
         address = AssetAddress.of(["orders"], key)
-        values.write(address, _frame(number), format_name="parquet")
-        pickled = pickle.dumps(_value(number))
+        values.write(address, frame(number), format_name="parquet")
+        pickled = pickle.dumps(value(number))
         obstore.put(store, f"dagster/orders/{key}", pickled, use_multipart=False)
-        encoded = _encoded(number)
+        parquet = encoded(number)
         for folder in ("polars", "upath", "bare"):
-            obstore.put(store, f"{folder}/orders/{key}.parquet", encoded, use_multipart=False)
+            obstore.put(store, f"{folder}/orders/{key}.parquet", parquet, use_multipart=False)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(put, enumerate(_keys(count))))
+        list(pool.map(put, enumerate(keys(count))))
 
 
 @contextmanager
@@ -97,23 +60,16 @@ def _fetch(endpoint: str, keys: Sequence[str], decode: Callable[[Any], Any]) -> 
         return list(pool.map(lambda key: decode(obstore.get(store, key).bytes()), keys))
 
 
-def _table(data: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(pa.BufferReader(memoryview(data))).read()
-
-
 def load_bare(meter: Meter, *, endpoint: str, count: int, result: str) -> None:
     """The floor: fetch, decode, join; no digest, no retry, no Dagster."""
     import polars as pl
     import pyarrow as pa
 
-    days = _keys(count)
+    days = keys(count)
     folder, suffix = ("dagster", "") if result == "pickles" else ("bare", ".parquet")
-    keys = [f"{folder}/orders/{day}{suffix}" for day in days]
+    paths = [f"{folder}/orders/{day}{suffix}" for day in days]
     with meter:
-        parts = _fetch(endpoint, keys, pickle.loads if result == "pickles" else _table)
+        parts = _fetch(endpoint, paths, pickle.loads if result == "pickles" else decoded)
         if result == "table":
             _check(pa.concat_tables(parts).num_rows, count * ROWS)
         elif result == "polars":
@@ -168,7 +124,7 @@ def write_bare(meter: Meter, *, endpoint: str, count: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    frames = [_frame(number % 50) for number in range(count)]
+    frames = [frame(number % 50) for number in range(count)]
 
     def put(item: tuple[str, Any]) -> None:
         key, frame = item
@@ -177,7 +133,7 @@ def write_bare(meter: Meter, *, endpoint: str, count: int) -> None:
         path = f"written/orders/{key}.parquet"
         obstore.put(store, path, sink.getvalue().to_pybytes(), use_multipart=False)
 
-    days = _keys(count)
+    days = keys(count)
     with meter, ThreadPoolExecutor(THREADS) as pool:
         store = bare(endpoint)
         list(pool.map(put, zip(days, frames, strict=True)))
@@ -190,7 +146,7 @@ def write_ours(meter: Meter, *, endpoint: str, count: int) -> None:
 
     from benchmarks.through_dagster import write_all
 
-    values = {day: _frame(number % 50) for number, day in enumerate(_keys(count))}
+    values = {day: frame(number % 50) for number, day in enumerate(keys(count))}
     manager = ours(endpoint, prefix="written-by-ours")
     write_all(manager, meter, dict[str, pa.Table], values, count)
     _check(meter.requests.get("PUT", 0), count)

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.cases.partitions import RATE, ROWS, SECONDS, THREADS, _frame, _keys
+from benchmarks.cases.partitions import RATE, SECONDS, THREADS
 from benchmarks.clients import ours
 from benchmarks.meter import Meter
 from benchmarks.running import Bound, Case, Results, Way
+from benchmarks.samples import ROWS, frame, keys
 from benchmarks.servers.cloud import cloud
 
 COUNT = 1000
@@ -38,14 +39,14 @@ def serving() -> Iterator[Mapping[str, Any]]:
     from dagster_buckets import AssetAddress
 
     with cloud(SECONDS, RATE) as endpoint:
-        days = _keys(COUNT)
+        days = keys(COUNT)
         with ThreadPoolExecutor(THREADS) as pool:
             for prefix, count in [("prod", COUNT), *((f"branch-{n}", n) for n in BRANCHES)]:
                 values = ours(endpoint, prefix=prefix).values
 
                 def put(item: tuple[int, str], values: Any = values) -> None:
                     address = AssetAddress.of(["orders"], item[1])
-                    values.write(address, _frame(item[0]), format_name="parquet")
+                    values.write(address, frame(item[0]), format_name="parquet")
 
                 list(pool.map(put, enumerate(days[:count])))
         yield {"endpoint": endpoint, "count": COUNT}

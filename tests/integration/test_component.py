@@ -17,7 +17,9 @@ ALL = [GCSIOManagerComponent, LocalIOManagerComponent, S3IOManagerComponent]
 
 
 def resolved(component: type[IOManagerComponent], text: str) -> IOManagerComponent:
-    return component.resolve_from_yaml(text, scope={"env_var": component.env_var()})
+    scope = {"env_var": component.env_var()}
+    found: IOManagerComponent = component.resolve_from_yaml(text, scope=scope)
+    return found
 
 
 @pytest.mark.parametrize("component", ALL, ids=lambda made: made.__name__)

@@ -125,7 +125,7 @@ def _scaffolder_of(manager: type[BucketIOManager]) -> type[Scaffolder[BaseModel]
         for name, field in manager.model_fields.items()
         if field.is_required()
     }
-    params = create_model(f"{manager.__name__}Params", **required)
+    params: type[BaseModel] = create_model(f"{manager.__name__}Params", **required)
 
     class IOManagerScaffolder(Scaffolder[BaseModel]):
         @classmethod
