@@ -76,8 +76,13 @@ def load(manager: BucketIOManager, annotation: Any, **metadata: Any) -> Any:
 
 
 def loaded_inputs(result: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
+    """What loads say of where values came from."""
     return [
-        {name: value.value for name, value in event.event_specific_data.metadata.items()}  # type: ignore[union-attr]
+        {
+            name: value.value
+            for name, value in event.event_specific_data.metadata.items()  # type: ignore[union-attr]
+            if name in {"dagster_buckets/read_from", "dagster_buckets/missing_partitions"}
+        }
         for event in result.all_events
         if event.event_type_value == "LOADED_INPUT"
     ]

@@ -43,7 +43,7 @@ class Loaded:
     uris: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     cache_hits: int = 0
 
 
