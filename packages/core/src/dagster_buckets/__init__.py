@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dagster_buckets.address import Address, AssetAddress, OpAddress
     from dagster_buckets.asset_options import bucket_options
+    from dagster_buckets.cleanup import build_cleanup
     from dagster_buckets.definitions import AssetLocation
     from dagster_buckets.errors import (
         AccessDeniedError,
@@ -89,6 +90,7 @@ __all__ = [
     "ValueStore",
     "__version__",
     "bucket_options",
+    "build_cleanup",
     "secret_field",
     "with_kinds",
 ]
@@ -137,6 +139,7 @@ _MODULES = {
     "UnsupportedTypeError": "errors",
     "ValueStore": "values",
     "bucket_options": "asset_options",
+    "build_cleanup": "cleanup",
     "secret_field": "secret_fields",
     "with_kinds": "kinds",
 }
