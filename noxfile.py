@@ -26,44 +26,38 @@ PACKAGES = ("core", "local", "s3", "gcs")
 GROUPS = ("test", "types", "lint", "imports", "audit", "sbom")
 SOURCES = [f"packages/{name}/src" for name in PACKAGES]
 READMES = ["README.md", *(f"packages/{name}/README.md" for name in PACKAGES)]
-# What takes long and no version of a library is likely to change; the other sessions run it.
-LONG_AND_ALIKE = (
-    "conformance/test_layout_of_the_docs",
-    "conformance/test_layouts",
-    "conformance/test_local_spelling",
-    "conformance/test_many_keys",
-    "conformance/test_s3_forks",
-    "conformance/test_s3_on_seaweedfs",
+# What a version of a library can change: the tests at the oldest versions.
+OF_LIBRARIES = (
+    "conformance/test_compressed_formats",
+    "conformance/test_formats",
+    "conformance/test_gcs_settings",
+    "conformance/test_io_managers",
+    "conformance/test_local_store",
     "conformance/test_s3_options",
-    "conformance/test_server_matrix",
-    "unit/test_address",
-    "unit/test_benchmarks",
-    "unit/test_cache",
-    "unit/test_chain",
-    "unit/test_cli_inventory",
-    "unit/test_cli_previews",
-    "unit/test_cli_start",
-    "unit/test_docs",
-    "unit/test_errors",
-    "unit/test_hive",
-    "unit/test_import_cost",
-    "unit/test_json_sizes",
-    "unit/test_leaving",
-    "unit/test_legacy",
-    "unit/test_loading",
-    "unit/test_objects",
-    "unit/test_plugins",
-    "unit/test_readahead",
-    "unit/test_shapes",
-    "unit/test_signing",
+    "integration/test_cleanup",
+    "integration/test_component",
+    "integration/test_metadata",
+    "integration/test_shown",
+    "unit/test_arrays",
+    "unit/test_asset_options",
+    "unit/test_batches",
+    "unit/test_compression",
+    "unit/test_frames",
+    "unit/test_json_models",
+    "unit/test_large_values",
+    "unit/test_lazy",
+    "unit/test_limits",
+    "unit/test_parquet_encodings",
+    "unit/test_parquet_parts",
+    "unit/test_pickle_buffers",
+    "unit/test_polars_scans",
+    "unit/test_projection",
+    "unit/test_schemas",
+    "unit/test_sources",
     "unit/test_splitting",
-    "unit/test_store_base",
-    "unit/test_streams",
-    "unit/test_template",
-    "unit/test_threads",
-    "unit/test_transfer",
-    "unit/test_windows",
-    "unit/test_writing",
+    "unit/test_structures",
+    "unit/test_text_tables",
+    "unit/test_values",
 )
 # Dagster and the servers take memory: more than four workers gain little.
 WORKERS = str(min(os.cpu_count() or 1, 4))
@@ -264,7 +258,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """Unit and conformance tests at the oldest versions that the packages say they work with."""
+    """What libraries can change, at the oldest versions that the packages say they work with."""
     # Direct dependencies go down to their bounds; the test tools stay as constraints.txt has them.
     group = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
     names = {re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in group}
@@ -292,10 +286,8 @@ def lowest(session: nox.Session) -> None:
         "test",
     )
     tool(session, "uv", "pip", "list", "--python", session.virtualenv.location)
-    ignored = [f"--ignore=tests/{name}.py" for name in LONG_AND_ALIKE]
-    session.run(
-        "pytest", "-n", WORKERS, "tests/unit", "tests/conformance", *ignored, *session.posargs
-    )
+    modules = [f"tests/{name}.py" for name in OF_LIBRARIES]
+    session.run("pytest", "-n", WORKERS, *modules, *session.posargs)
 
 
 @nox.session

@@ -214,6 +214,11 @@ CASE = Case(
         "obstore with 16 parts of 8 MiB at a time; one request and its own decoder. "
         "Digests are computed and compared in ours only."
     ),
+    limit=(
+        "Of Parquet the encoder, which is Arrow's, with one thread to encode and others to "
+        "compress and send. Arrow files and pickles are sent as they are: what is left is their "
+        "digest and the copy into the socket."
+    ),
     ways=[*_ways("write"), *_ways("read")],
     serving=serving,
     bounds=bounds,

@@ -129,6 +129,10 @@ CASE = Case(
         "Loaded by one input from fake-gcs-server, behind a proxy that delays each request by 30 "
         "ms. The server computes on the machine of the client, unlike the cloud of the others."
     ),
+    limit=(
+        "The client's processor: gcsfs sends everything on one thread, of which aiohttp takes "
+        "half a millisecond for each request, and decoding shares Python's lock with it."
+    ),
     ways=[
         Way(_BARE, "load_bare", warm=_WARM),
         Way(_OURS, "load_ours", warm=_WARM, beside=_BARE),

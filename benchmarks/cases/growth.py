@@ -88,6 +88,9 @@ CASE = Case(
         "bytes by the store; record batches as one Arrow file through Dagster, which makes and "
         "compares them meanwhile."
     ),
+    limit=(
+        "Partitions: as for 1,000. Values: the connections, until memory or the encoder is slower."
+    ),
     ways=[
         *(
             Way(

@@ -68,6 +68,10 @@ CASE = Case(
     name="imports",
     title="Imports",
     about="In a fresh process each, after `import dagster`, which they all need.",
+    limit=(
+        "Dagster itself, whose import takes two seconds. Of ours most is pydantic, which builds "
+        "the settings of a manager."
+    ),
     ways=[
         Way("`import dagster`", "dagster_alone", rounds=_ROUNDS),
         *(

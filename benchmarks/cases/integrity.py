@@ -87,6 +87,10 @@ CASE = Case(
         "object and compared when it is read, and the CRC-64/NVME by which S3 checks an upload. "
         "50 values of 20 KiB or 5 of 16 MiB one after another, or one of 512 MiB."
     ),
+    limit=(
+        "XXH3-128 is as fast as memory, and runs before the first part is sent; CRC-64/NVME is "
+        "computed part by part, beside the transfer of others."
+    ),
     ways=[
         Way(
             _name(verb, label, checks=checks),

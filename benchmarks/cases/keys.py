@@ -93,6 +93,10 @@ CASE = Case(
     name="keys",
     title="100,000 partition keys to object keys",
     about="Hourly keys, whose colons are encoded, of one asset. Nothing is requested.",
+    limit=(
+        "Python: an address, a tuple and a few strings for each key. A third is their encoding, "
+        "and a part of the rest the collector, which looks for cycles among so many new objects."
+    ),
     ways=[
         Way("ours, hive: partition keys to object keys", "mapping", {"layout": "hive"}, _WARM),
         Way("ours, legacy:s3: the same", "mapping", {"layout": "legacy:s3"}, _WARM),

@@ -149,6 +149,11 @@ CASE = Case(
         "One value, by the store that is under the manager, beside the clients that others use. "
         "What Dagster's own S3 manager does on a read is boto3's one stream."
     ),
+    limit=(
+        "Sixteen connections of 90 MB/s carry 512 MiB in 0.37 s, and the first answer takes 30 "
+        "ms; above that are the pages of the result, which the system makes when they are first "
+        "touched. Without a network it is the speed of memory."
+    ),
     ways=[
         Way(
             _name(client, verb, network),

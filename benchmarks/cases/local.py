@@ -103,6 +103,10 @@ CASE = Case(
         "computes a digest and compares it. The stock manager neither flushes nor renames. What is "
         "mapped counts as memory here, although the system may drop it."
     ),
+    limit=(
+        "The copy into the system's cache and the flush to the disk. The digest is computed "
+        "beside the copy, by another thread."
+    ),
     ways=[
         way
         for verb in ("write", "read")

@@ -206,6 +206,11 @@ CASE = Case(
         "connect first. The bare client is obstore with 32 threads, which decodes each object "
         "where it comes: no digest, no retry, no Dagster."
     ),
+    limit=(
+        "A thousand requests of 30 ms, 32 at a time, take 0.94 s, whoever sends them: "
+        "`max_concurrency` sets how many. Above that is Python, which decodes one object at a "
+        "time for each processor, and takes its lock from the threads that wait for answers."
+    ),
     ways=[
         Way(_DICT, "load_bare", {"result": "tables"}, warm=_WARM),
         _ours("`dict[str, pa.Table]`", "tables", _DICT),

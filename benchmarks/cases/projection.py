@@ -154,6 +154,10 @@ CASE = Case(
         "Through the data path without Dagster. What loads all of it and then takes a part moves "
         "the whole object. Each way has scanned the object once before, as the bare ones have."
     ),
+    limit=(
+        "Requests that wait for one another: the footer, which says where the columns are, then "
+        "all of their pages at once."
+    ),
     ways=[
         Way(_POLARS, "polars_scan", warm=_WARM),
         Way(_ARROW, "arrow_scan", warm=_WARM),

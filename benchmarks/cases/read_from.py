@@ -77,6 +77,11 @@ CASE = Case(
         "1,000 partitions of 20 KiB as one `pa.Table`, through a manager whose `read_from` is "
         "production's; to the same from production alone."
     ),
+    limit=(
+        "As above, and one listing of the branch's folder before it, which takes its 30 ms for "
+        "each 1,000 objects that it finds; a second one, if it lacks something, because a listing "
+        "may be behind."
+    ),
     ways=[
         Way(_ALONE, "load", {"branch": None}, warm=_WARM),
         *(

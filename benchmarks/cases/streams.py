@@ -117,6 +117,10 @@ CASE = Case(
         "taken by another, in processes whose address space is limited to 4 GiB. Every value that "
         "is read is compared with what was made. Making and comparing take part of the time."
     ),
+    limit=(
+        "Making and comparing the batches, and of Parquet its encoder. Memory is what is on its "
+        "way: 12 parts of 16 MiB, and one more that is filled."
+    ),
     ways=[
         Way(f"{verb}, {form}", "stream", {"form": form, "verb": verb}, warm={"size": 4 * BATCH})
         for form in _FORMS

@@ -24,6 +24,7 @@ from dagster_buckets.errors import (
     IntegrityError,
     InvalidKeyError,
     ObjectExistsError,
+    ObjectNotFoundError,
     StoreError,
     StoreUnavailableError,
 )
@@ -346,7 +347,54 @@ def test_refusals(  # noqa: PLR0913, PLR0917 - one table
             head = stub.requests[0].method == "HEAD"
             # To a 400 without a body boto3 asks for the bucket's region.
             region = head and status == 400 and wire == "boto3"
-            assert len(stub.requests) == 1 + head + region
+            # A listing may tell that an object is missing.
+            listed = [request for request in stub.requests[1:] if "list-type=2" in request.path]
+            assert len(listed) <= (code == "AccessDenied")
+            assert len(stub.requests) == 1 + head + region + len(listed)
+
+
+LISTING = (
+    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>lake</Name>'
+    "<IsTruncated>false</IsTruncated>{}</ListBucketResult>"
+)
+SHOWN = (
+    "<Contents><Key>p/{}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>"
+    '<ETag>"1"</ETag><Size>1</Size></Contents>'
+)
+
+
+@pytest.mark.parametrize(
+    ("listing", "kind"),
+    [
+        (LISTING.format(""), ObjectNotFoundError),
+        (LISTING.format(SHOWN.format("xy")), ObjectNotFoundError),
+        (LISTING.format(SHOWN.format("x")), AccessDeniedError),
+        (None, AccessDeniedError),
+    ],
+    ids=["nothing", "another", "it", "refused"],
+)
+def test_a_listing_tells_missing_from_forbidden(
+    stub: Stub, stubbed: S3Store, listing: str | None, kind: type[Exception]
+) -> None:
+    # So S3 answers to a policy whose s3:ListBucket is bound to a prefix.
+    refused = b"<Error><Code>AccessDenied</Code></Error>"
+    plain = {"content-type": "application/xml"}
+
+    def answer(request: Request) -> Answer:
+        if "list-type=2" in request.path and listing is not None:
+            return 200, plain, listing.encode()
+        return 403, plain, b"" if request.method == "HEAD" else refused
+
+    stub.answer = answer
+    for call in (
+        lambda: stubbed.get("x"),
+        lambda: stubbed.peek("x", 9),
+        lambda: stubbed.head("x"),
+        lambda: stubbed.open("x").read(),
+    ):
+        with pytest.raises(kind, match="s3://lake/p/x") as caught:
+            call()
+        assert isinstance(caught.value, FileNotFoundError) == (kind is ObjectNotFoundError)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, BinaryIO, Unpack, cast
 
 from dagster_buckets.buffers import writable
@@ -21,6 +23,7 @@ from dagster_buckets_s3.clients import Clients
 from dagster_buckets_s3.console import console_url
 from dagster_buckets_s3.errors import code_of, not_s3
 from dagster_buckets_s3.reader import ChangedError, ObjectReader, Version, same_version
+from dagster_buckets_s3.refusals import missing_unless_listed
 from dagster_buckets_s3.seaweedfs import fault
 from dagster_buckets_s3.settings import Options, Settings
 from dagster_buckets_s3.sweeping import sweep
@@ -175,8 +178,8 @@ class S3Store:
 
     def head(self, key: str) -> ObjectInfo:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
-        path = self._kept(key)
-        with self._clients.calling(self.uri(key)) as clients:
+        path, uri = self._kept(key), self.uri(key)
+        with self._allowed(key), self._clients.calling(uri) as clients:
             try:
                 found = clients.wire.head(path)
             except Exception as error:
@@ -280,7 +283,7 @@ class S3Store:
         The rest is asked for as soon as the head of the first answer says how large it is.
         """
         path, uri = self._kept(key), self.uri(key)
-        with same_version(uri), self._clients.calling(uri) as clients:
+        with self._allowed(key), same_version(uri), self._clients.calling(uri) as clients:
             try:
                 first = clients.wire.get(path, (0, PART), unless=known)
             except NotModifiedError:
@@ -292,6 +295,9 @@ class S3Store:
             self._version(info).fill(target, 0, first)
             return Payload(target, info)
 
+    def _allowed(self, key: str) -> AbstractContextManager[None]:
+        return missing_unless_listed(self.uri(key), partial(self.exists, key))
+
     def _sound(self, payload: Payload, key: str) -> Payload:
         """The payload if it is what its ETag promises, or the next if that is."""
         return etags.sound(payload, lambda: self._read(key).verify(), self._clients)
@@ -301,7 +307,7 @@ class S3Store:
 
     def _part(self, key: str, span: Span) -> Payload:
         path, uri = self._kept(key), self.uri(key)
-        with same_version(uri), self._clients.calling(uri) as clients:
+        with self._allowed(key), same_version(uri), self._clients.calling(uri) as clients:
             part = clients.wire.get(path, span)
             return Payload(part.all(), self._info(key, part.described))
 

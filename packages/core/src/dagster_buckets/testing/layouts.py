@@ -34,7 +34,7 @@ class _RefusedError(Exception):
 def _property(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
     """A test over what is drawn, except for addresses that the layout refuses."""
     configured = settings(
-        max_examples=300,
+        max_examples=100,
         deadline=None,
         print_blob=True,
         # The fixture has no state, so that all examples may share it.
