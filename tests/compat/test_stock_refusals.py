@@ -84,7 +84,7 @@ def _relative(path: UPath) -> str:
 
 
 @pytest.mark.parametrize("name", STOCK)
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(address=addresses())
 @example(address=asset(["a", "1.5"], {"z": "a.b", "b": ".x"}))
 @example(address=OpAddress("run", "graph.step[key]", "result", "mapped"))

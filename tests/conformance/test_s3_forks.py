@@ -123,11 +123,11 @@ threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
 for thread in threads:
     thread.start()
 children = []
-for number in range(8):
+for number in range(5):
     # The first children come while boto3 and obstore are being imported.
-    time.sleep(0.05 if number < 6 else 0.5)
+    time.sleep(0.08 if number < 4 else 0.5)
     children.append(fork(lambda: [over.set(), use(stores[number]), use(new())]))
-for number in range(24):
+for number in range(16):
     # Enough of them to meet the threads in the middle of everything.
     time.sleep(0.02)
     children.append(fork(lambda: [over.set(), stores[number % 8].put(f"child/{number}", Body.of(b"x"))]))

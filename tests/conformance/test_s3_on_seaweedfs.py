@@ -101,6 +101,7 @@ class TestS3StoreOnSeaweedFS(StoreConformance):
         super().test_unusual_keys_are_kept_as_they_are(store, raw, key)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wire", ["boto3"], indirect=True)
 @pytest.mark.usefixtures("wire")
 class TestS3StoreWithoutObstoreOnSeaweedFS(TestS3StoreOnSeaweedFS):

@@ -149,7 +149,15 @@ def test_partitions_are_loaded_within_a_running_event_loop(manager: BucketIOMana
 
 # Each process imports Dagster: seconds alone, a minute on a machine that is busy.
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("make_manager", ["local", "s3", "gcs"], indirect=True)
+@pytest.mark.parametrize(
+    "make_manager",
+    [
+        pytest.param("local", marks=pytest.mark.long),
+        "s3",
+        pytest.param("gcs", marks=pytest.mark.long),
+    ],
+    indirect=True,
+)
 def test_partitioned_assets_in_processes_of_their_own(
     make_manager: MakeManager,
     tmp_path_factory: pytest.TempPathFactory,

@@ -216,7 +216,9 @@ def test_managers_by_asset_job_and_with_resources(memory: MemoryIOManager) -> No
     assert keys(wide) == ["plain/data.json"]
 
 
-OTHER_PROCESSES = pytest.mark.parametrize("make_manager", ["local", "s3", "gcs"], indirect=True)
+OTHER_PROCESSES = pytest.mark.parametrize(
+    "make_manager", [pytest.param("local", marks=pytest.mark.long), "s3", "gcs"], indirect=True
+)
 
 
 def rebuilt(job: str, backend: str, manager: Any) -> Any:

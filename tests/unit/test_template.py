@@ -310,7 +310,7 @@ def _key(layout: TemplateLayout, address: AssetAddress) -> str | None:
         return None
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
 @given(_templates(), st.randoms(use_true_random=False))
 def test_what_is_accepted_keeps_addresses_apart(template: str, random: Random) -> None:
     layout = _made(template)
@@ -323,7 +323,7 @@ def test_what_is_accepted_keeps_addresses_apart(template: str, random: Random) -
         assert not any(key[:end] in owners for end, sign in enumerate(key) if sign == "/")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.filter_too_much])
 @given(_templates(), asset_addresses(), hostile_text())
 def test_what_is_accepted_is_inverted(template: str, address: AssetAddress, key: str) -> None:
     layout = _made(template)
