@@ -23,7 +23,7 @@ CONSTRAINTS_HEAD = """\
 AVRO = ROOT / "examples" / "avro-format"
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==")
 PACKAGES = ("core", "local", "s3", "gcs")
-GROUPS = ("test", "types", "lint", "imports", "audit", "sbom")
+GROUPS = ("test", "types", "lint", "imports", "audit", "sbom", "docs")
 SOURCES = [f"packages/{name}/src" for name in PACKAGES]
 READMES = ["README.md", *(f"packages/{name}/README.md" for name in PACKAGES)]
 # What a version of a library can change: the tests at the oldest versions.
@@ -221,6 +221,14 @@ def sbom(session: nox.Session) -> None:
         )
         target = SBOM / f"{wheel.name.partition('-py3')[0]}.cdx.json"
         session.run("python", "tests/packaging/sbom.py", str(raw), str(wheel), str(target))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in .nox/site; each warning is an error."""
+    pinned = ("uv", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS))
+    tool(session, *pinned, "--python", session.virtualenv.location, "--group", "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session
