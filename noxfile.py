@@ -232,6 +232,16 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """Takes the pictures of Dagster's UI in the documentation; needs Chromium."""
+    packages = [f"packages/{name}" for name in ("core", "local", "s3")]
+    pinned = ("uv", "pip", "install", "--quiet", "--build-constraints", str(CONSTRAINTS))
+    python = ("--python", session.virtualenv.location)
+    tool(session, *pinned, *python, *packages, "--group", "screenshots")
+    session.run("python", "docs/screenshots.py")
+
+
+@nox.session
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of what constraints.txt pins; says so where it has no network."""
     pinned = ("uv", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS))
