@@ -16,6 +16,31 @@ from tests.integration import support
 from tests.integration.support import CountingIOManager, MakeManager
 
 BACKENDS = ("memory", "local", "s3", "gcs")
+#: What a store can change; the other modules meet files and Google's by night.
+EVERYWHERE = {
+    "test_assets",
+    "test_awkward_partitions",
+    "test_cleanup",
+    "test_dagster_suite_buckets",
+    "test_hostile_keys",
+    "test_load_outside_runs",
+    "test_metadata",
+    "test_ops",
+    "test_partitions",
+    "test_pickles",
+    "test_read_from",
+    "test_shown",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what repeats others on one more backend."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        backend = callspec.params.get("make_manager") if callspec else None
+        if backend in {"local", "gcs"} and item.path.stem not in EVERYWHERE:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)

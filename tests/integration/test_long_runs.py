@@ -45,7 +45,15 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("what", ["write_dict", "write_stream", "read_dict", "read_stream"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "write_dict",
+        pytest.param("write_stream", marks=pytest.mark.long),
+        pytest.param("read_dict", marks=pytest.mark.long),
+        "read_stream",
+    ],
+)
 def test_an_interrupt_ends_a_transfer_at_once(tmp_path: Path, what: str) -> None:
     process = start("interrupted", what, tmp_path)
     try:
