@@ -85,7 +85,7 @@ def dg(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
 def test_dg_lists_the_components(project: Path) -> None:
     listed = dg(project, "list", "components", "--json")
     assert listed.returncode == 0, listed.stderr
-    found = {entry["key"]: entry["summary"] for entry in json.loads(listed.stdout)}
+    found = {entry["key"]: entry["summary"] for entry in json.loads(listed.stdout)["items"]}
     assert found.keys() >= COMPONENTS
     assert found[LOCAL] == "Stores the values of assets and ops as files below a folder."
 
@@ -98,7 +98,8 @@ def test_dg_scaffolds_a_component_that_works(project: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     launched = dg(project, "launch", "--assets", "orders")
     assert launched.returncode == 0, launched.stdout + launched.stderr
-    assert (project / "values" / "orders" / "data.json").read_text() == '{"de":20.0}'
+    stored = (project / "values" / "orders" / "data.json").read_text()
+    assert json.loads(stored) == {"de": 20.0}
 
 
 def test_dg_points_at_a_wrong_attribute(project: Path) -> None:
