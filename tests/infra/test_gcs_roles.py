@@ -13,6 +13,7 @@ import secrets
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -89,13 +90,13 @@ def store() -> Iterator[GCSStore]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The requests that are sent, as verb and path."""
     found: list[str] = []
-    send = Client.send_all
+    persist = Client._persist
 
-    def record(self: Client, requests: list[Request]) -> object:
-        found.extend(f"{request.method} {request.path}" for request in requests)
-        return send(self, requests)
+    async def record(self: Client, files: Any, request: Request) -> object:
+        found.append(f"{request.method} {request.path}")
+        return await persist(self, files, request)
 
-    monkeypatch.setattr(Client, "send_all", record)
+    monkeypatch.setattr(Client, "_persist", record)
     return found
 
 
