@@ -150,6 +150,8 @@ class ValueStore:
             body = _encode(chosen, value)
             self.places.check_before_write(address, key)
             header = Header(format=chosen.name, address=label_of(address))
+            # Before the value is stored: nothing after that may fail.
+            console = console_url(self.store, key)
             info = self.store.put(key, body, header=header)
             return Stored(
                 address,
@@ -158,7 +160,7 @@ class ValueStore:
                 _describe(chosen, body, self.preview_rows),
                 _compression(chosen, body),
                 seconds=time.monotonic() - begun,
-                console_url=console_url(self.store, key),
+                console_url=console,
             )
 
     def read(
