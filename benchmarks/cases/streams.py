@@ -17,6 +17,8 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 SIZE = 8 * GIB
 LIMIT = 4 * GIB
+#: Each takes a minute, and it is memory that counts.
+_ROUNDS = 3
 #: Rows of a batch, and its bytes.
 ROWS, COLUMNS = 65_536, 16
 BATCH = ROWS * COLUMNS * 8
@@ -122,7 +124,13 @@ CASE = Case(
         "way: 12 parts of 16 MiB, and one more that is filled."
     ),
     ways=[
-        Way(f"{verb}, {form}", "stream", {"form": form, "verb": verb}, warm={"size": 4 * BATCH})
+        Way(
+            f"{verb}, {form}",
+            "stream",
+            {"form": form, "verb": verb},
+            warm={"size": 4 * BATCH},
+            rounds=_ROUNDS,
+        )
         for form in _FORMS
         for verb in ("write", "read")
     ],
