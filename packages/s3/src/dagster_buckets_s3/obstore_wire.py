@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from dagster_buckets_s3.boto_wire import BotoWire
 from dagster_buckets_s3.control import address
 from dagster_buckets_s3.credentials import CredentialProvider
 from dagster_buckets_s3.errors import code_of
+from dagster_buckets_s3.relay import relayed
 from dagster_buckets_s3.settings import Settings
 from dagster_buckets_s3.uploads import Feed
 from dagster_buckets_s3.wire import (
@@ -151,17 +152,22 @@ class ObstoreWire:
 
         if condition:
             return self.boto.put_parts(path, feed, metadata, condition)
-        answer = obstore.put(
-            self.writing,
-            path,
-            feed,
-            attributes=self._attributes(metadata),
-            tags=dict(self.tags),
-            use_multipart=True,
-            chunk_size=feed.part,
-            max_concurrency=PARALLEL if feed.part >= PART else PARALLEL_RANGES,
-        )
-        return answer["e_tag"] or ""
+
+        def sent(parts: Iterator[Buffer]) -> str:
+            answer = obstore.put(
+                self.writing,
+                path,
+                parts,
+                attributes=self._attributes(metadata),
+                tags=dict(self.tags),
+                use_multipart=True,
+                chunk_size=feed.part,
+                max_concurrency=PARALLEL if feed.part >= PART else PARALLEL_RANGES,
+            )
+            return answer["e_tag"] or ""
+
+        # What makes the parts of a stream may wait for requests of its own.
+        return sent(feed) if feed.is_held else relayed(sent, feed)
 
     def get(self, path: str, span: Span, *, etag: str = "", unless: str = "") -> Arriving:
         """See :class:`~dagster_buckets_s3.wire.Wire`; obstore goes on where an answer broke."""

@@ -46,6 +46,11 @@ class Feed:
         self._parts: Iterator[Buffer]
         self._parts = self._cut() if held is None else _slices(held, self.part)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether all of it is in memory, so that nothing is waited for."""
+        return self._body.held is not None
+
     def exact(self) -> Feed:
         """The same feed, whose parts have the same size except the last: copies of held buffers."""
         self._parts = self._cut()

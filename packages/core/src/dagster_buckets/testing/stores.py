@@ -120,6 +120,21 @@ class StoreConformance:
         assert payload.info.size == chunks * MIB
         assert digest_of([payload.data]) == digest_of(parts)
 
+    def test_a_stream_may_read_from_the_store_that_it_is_written_to(
+        self, store: ObjectStore
+    ) -> None:
+        data = secrets.token_bytes(MIB)
+        store.put("source", Body.of(data))
+
+        def pieces() -> Iterator[bytes]:
+            for _ in range(20):
+                with store.open("source") as file:
+                    yield file.read()
+                yield bytes(store.get("source").data)
+
+        store.put("copy", Body(pieces()))
+        assert digest_of([store.get("copy").data]) == digest_of([data] * 40)
+
     def test_overwrite(self, store: ObjectStore) -> None:
         first = store.put("x", Body.of(b"first"))
         second = store.put("x", Body.of(b"second, longer"))
