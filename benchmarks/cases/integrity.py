@@ -97,7 +97,6 @@ CASE = Case(
             "timed",
             {"verb": verb, "size": size, "count": count, "checks": checks},
             beside="" if not checks else _name(verb, label, checks=False),
-            rounds=7,
         )
         for label, (size, count) in SIZES.items()
         for verb in ("write", "read")
