@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from dagster_buckets import AssetAddress, Body, BucketIOManager, HiveLayout, ValueStore
-from dagster_buckets.cli import cli
-from dagster_buckets.cli.event_log import EventLog
 from dagster_buckets_local import LocalIOManager, LocalStore
 
+from tests.integration.commands import told, write_module
 from tests.integration.support import S3_KEYS, MakeManager, run, store_of
 
 SHOP = """
@@ -45,57 +41,6 @@ import dagster as dg
 from dagster_buckets_local import LocalIOManager
 defs = dg.Definitions(resources={{"io_manager": LocalIOManager({})}})
 """
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance in memory, in place of that of DAGSTER_HOME; the page's test has a real one."""
-    with dg.DagsterInstance.ephemeral() as instance:
-
-        @contextmanager
-        def opened() -> Iterator[EventLog]:
-            yield EventLog(instance)
-
-        monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
-        monkeypatch.setattr(EventLog, "opened", opened)
-        monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
-        yield instance
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    for name, key in (
-        ("ACCESS_KEY_ID", "access_key_id"),
-        ("SECRET_ACCESS_KEY", "secret_access_key"),
-    ):
-        monkeypatch.setenv(f"AWS_{name}", S3_KEYS[f"aws_{key}"])
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.chdir(tmp_path)
-
-    def invoked(*args: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, list(args), catch_exceptions=False)
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoked
-
-
-def load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"shop_{secrets.token_hex(4)}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_module(path: Path, source: str) -> Any:
-    path.write_text(source)
-    return load(path)
-
-
-def told(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def kinds(result: Result) -> list[tuple[str, str, str | None]]:
