@@ -166,7 +166,8 @@ def _print(journey: Journey, result: Migration | None) -> None:
         for address, error in result.failed:
             line("failed", address, _reason(error))
         moved = f"{plural(result.copied, 'value')} copied, {result.converted:,} converted"
-        click.echo(f"{moved} ({size(result.size)}) from {journey.old} to {journey.new}")
+        known = f" ({size(result.size)})" if result.size else ""
+        click.echo(f"{moved}{known} from {journey.old} to {journey.new}")
     there = plan.there + (result.there if result else 0)
     if there:
         click.echo(f"{plural(there, 'value')} already there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from dagster_buckets.cli.moving import (
     Plan,
     is_newer,
     newest_of,
+    order,
     plan_copies,
 )
 from dagster_buckets.cli.request import Request
@@ -55,7 +57,19 @@ def between_managers(
         with made(repository, keys, instance) as managers:
             old, new = (managers[key] for key in keys)
             sides = _Sides.of(repository, old, new, overwrite=overwrite)
-            yield sides.journey(log, targets, tick)
+            with _quiet():
+                yield sides.journey(log, targets, tick)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Contexts without a run say on the console what each load and each write does."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,7 @@ class _Sides:
                 plan.there += 1
             else:
                 plan.moves.append(move)
+        plan.moves.sort(key=lambda move: order(move.address))
 
     def _is_of_new(self, record: Record) -> bool:
         base = self.new_source.base if self.new_source else None

@@ -27,6 +27,7 @@ __all__ = [
     "is_newer",
     "move_all",
     "newest_of",
+    "order",
     "plan_copies",
 ]
 
@@ -125,7 +126,7 @@ def newest_of(entries: Iterable[Entry], plan: Plan | None = None) -> dict[AssetA
             plan.ops += 1
         elif plan is not None:
             plan.others += 1
-    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+    return dict(sorted(found.items(), key=lambda item: order(item[0])))
 
 
 def is_newer(entry: Entry | None, than: datetime) -> bool:
@@ -230,5 +231,6 @@ def move_all(
     return result
 
 
-def _order(address: AssetAddress) -> tuple[str, str]:
+def order(address: AssetAddress) -> tuple[str, str]:
+    """By which values are sorted for people."""
     return name_of(address) or "", partition_of(address) or ""
