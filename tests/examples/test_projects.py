@@ -26,6 +26,8 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "canary7f3a9SECRET",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+#: Each command is a process, each step another one.
+pytestmark = pytest.mark.timeout(600)
 JANUARY = ["--partition-range", "2026-01-01...2026-01-31"]
 
 
@@ -155,6 +157,7 @@ def of_january(shop: Project, *options: str) -> None:
     shop.materialize("--select", "best_item", *options)
 
 
+@pytest.mark.long
 def test_shop_s3(tmp_path: Path, environment: dict[str, str], s3_endpoint: str) -> None:
     lake, branches = s3_bucket(s3_endpoint), s3_bucket(s3_endpoint)
     cloud = {
@@ -182,6 +185,7 @@ def test_shop_s3(tmp_path: Path, environment: dict[str, str], s3_endpoint: str) 
     assert production.stored() == stored
 
 
+@pytest.mark.long
 def test_shop_gcs(tmp_path: Path, environment: dict[str, str], gcs_endpoint: str) -> None:
     cloud = {
         "STORAGE_EMULATOR_HOST": gcs_endpoint,
