@@ -335,6 +335,63 @@ def test_buckets_that_cannot_be_used(
     assert "no AWS credentials found" in invoke("ls", "s3://it-no-such", *s3, code=2).stderr
 
 
+DROPPING = """
+import dagster as dg
+from dagster_buckets_local import LocalIOManager
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition([{keys}]))
+def orders() -> int:
+    return 1
+
+@dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="customers"))
+def bills() -> int:
+    return 1
+
+@dg.asset
+def total() -> int:
+    return 1
+
+defs = dg.Definitions(
+    assets=[orders, bills, total], resources={{"io_manager": LocalIOManager(root="lake")}}
+)
+"""
+
+
+def test_gc_of_dropped_partitions(
+    invoke: Callable[..., Result], log: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    values = ValueStore(LocalStore(str(tmp_path / "lake")), HiveLayout())
+    for key in ("d1", "d2", "d3"):
+        values.write(AssetAddress.of(["orders"], key), 1)
+        values.write(AssetAddress.of(["gone"], key), 1)
+    values.write(AssetAddress.of(["bills"], "a"), 1)
+    values.write(AssetAddress.of(["total"]), 1)
+    values.write(AssetAddress.of(["total"], "once"), 1)
+    (tmp_path / "shop.py").write_text(DROPPING.format(keys='"d2"'))
+    command = ["gc", "-f", "shop.py", "--dropped-partitions", "--older-than", "0"]
+
+    assert told(invoke("gc", "-f", "shop.py", "--older-than", "0", "--json"))["objects"] == 0
+    recent = told(invoke("gc", "-f", "shop.py", "--dropped-partitions", "--json"))
+    assert recent["objects"] == 0
+    listed = invoke(*command).output
+    assert "dropped partition  orders@d1\ndropped partition  orders@d3\n" in listed
+    found = told(invoke(*command, "--yes", "--json"))
+    assert [(one["asset"], one["partition"]) for one in found["dropped_partitions"]] == [
+        ("orders", "d1"),
+        ("orders", "d3"),
+    ]
+    # Without any key nobody knows whether this is the right instance.
+    assert sorted(info.key for info in values.store.scan()) == [
+        "bills/partition=a/data.json",
+        *(f"gone/partition={key}/data.json" for key in ("d1", "d2", "d3")),
+        "orders/partition=d2/data.json",
+        "total/data.json",
+        "total/partition=once/data.json",
+    ]
+    refused = invoke("gc", "lake", "--dropped-partitions", code=2)
+    assert "only definitions tell" in refused.output
+
+
 def test_gc(moto_endpoint: str, invoke: Callable[..., Result]) -> None:
     import boto3
     from dagster_buckets import OpAddress
