@@ -217,3 +217,26 @@ def test_pipes(tmp_path: Path) -> None:
     with dagster_dev(folder, tmp_path, "-f", "definitions.py") as dev:
         dev.materialize("orders", "summary", "text")
     assert (folder / "data/text/data.txt").read_text() == "oil: 7.90\ntea: 8.60"
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    root = tmp_path / "flights"
+    raw = [f"raw/{name}" for name in ("flights", "weather", "planes", "airports", "airlines")]
+    with dagster_dev(
+        ROOT, tmp_path, "-m", "demo.definitions", path=[ROOT], DEMO_ROOT=str(root)
+    ) as dev:
+        dev.materialize(*raw)
+        dev.materialize("rain_delays", "engine_miles")
+        dev.materialize("flights_by_month", partition="2013-01")
+        cells = {
+            "asset_partition_range_start": "2013-01|EWR",
+            "asset_partition_range_end": "2013-01|LGA",
+        }
+        dev.materialize("flights_by_month_and_origin", **cells)
+        shown = dev.metadata("raw/flights")
+    assert shown["dagster/uri"] == f"file://{root}/raw/flights/data.parquet"
+    cells_there = sorted(str(path.relative_to(root)) for path in root.glob("*_origin/*/*/*"))
+    assert cells_there == [
+        f"flights_by_month_and_origin/month=2013-01/origin={origin}/data.parquet"
+        for origin in ("EWR", "JFK", "LGA")
+    ]
