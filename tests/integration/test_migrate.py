@@ -354,6 +354,41 @@ def test_pickles_get_a_signature(invoke: Invoke, tmp_path: Path, log: dg.Dagster
     assert values(module, "NEW", log) == values(module, "OLD", log)
 
 
+STREAMED = """
+from dagster_buckets import PartitionStream
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def streamed(context: dg.AssetExecutionContext) -> PartitionStream[list]:
+    return PartitionStream((key, [key]) for key in context.partition_keys)
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def batches(context: dg.AssetExecutionContext) -> dict[str, pa.RecordBatchReader]:
+    table = pa.table({"n": [1, 2]})
+    return {key: table.to_reader() for key in context.partition_keys}
+"""
+
+
+def test_what_a_run_over_many_partitions_returned_goes_one_by_one(
+    invoke: Invoke, tmp_path: Path, log: dg.DagsterInstance
+) -> None:
+    module = shop(
+        tmp_path, old='LocalIOManager(root="old")',
+        new='LocalIOManager(root="new", format="pickle")', more=STREAMED,
+        assets="streamed, batches",
+    )  # fmt: skip
+    materialize(module, log, "streamed", "batches")
+
+    done = told(invoke(*MIGRATE, "--json"))
+
+    assert (done["converted"], done["failed"]) == (6, [])
+    new = dg.Definitions(
+        assets=[module.streamed, module.batches], resources={"io_manager": module.NEW}
+    )
+    assert new.load_asset_value("streamed", partition_key="a/b", instance=log) == ["a/b"]
+    found = new.load_asset_value("batches", partition_key="d1", instance=log)
+    assert found == pa.table({"n": [1, 2]})
+
+
 UNFIT = """
 @dg.asset
 def wave():

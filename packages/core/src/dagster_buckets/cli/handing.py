@@ -15,6 +15,7 @@ from dagster_buckets.cli.source import KnownAsset
 from dagster_buckets.definitions import address_of, options_of
 from dagster_buckets.errors import IntegrityError
 from dagster_buckets.requests import Options
+from dagster_buckets.streams import PartitionStream
 
 __all__ = ["Asset", "hand_over", "is_there"]
 
@@ -78,7 +79,7 @@ class Asset:
         if self.definition.is_executable:
             name = self.definition.get_output_name_for_asset_key(self.key)
             found = self.definition.node_def.output_def_named(name).dagster_type
-            if isinstance(found.typing_type, type) and found.typing_type.__name__ not in _LATER:
+            if _is_value(found.typing_type):
                 return found
         return _anything()
 
@@ -110,6 +111,13 @@ class Asset:
             dagster_type=_anything(),
         )
         manager.manager.handle_output(context, value)
+
+
+def _is_value(cls: Any) -> bool:
+    """Whether an annotation is the class of a partition's value, not of what gives it later."""
+    if not isinstance(cls, type) or cls.__name__ in _LATER:
+        return False
+    return not issubclass(cls, PartitionStream)
 
 
 def _anything() -> dg.DagsterType:
