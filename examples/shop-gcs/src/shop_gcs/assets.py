@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 import pyarrow as pa
+from dagster_buckets import bucket_options
 
 MONTHS = dg.StaticPartitionsDefinition(["2026-01", "2026-02", "2026-03"])
 SCHEMA = pa.schema([("sensor", pa.int32()), ("celsius", pa.float64())])
@@ -36,9 +37,9 @@ def warmest(readings: pl.LazyFrame) -> pl.DataFrame:
     return mean.sort("celsius", "sensor", descending=[True, False]).head(10).collect()
 
 
-@dg.asset
+@dg.asset(ins={"warmest": dg.AssetIn(metadata=bucket_options(on_missing="skip"))})
 def always_warm(warmest: dict[str, pl.DataFrame]) -> list[int]:
-    """The sensors that are among the ten in at least two months."""
+    """The sensors that are among the ten in at least two of the months that there are."""
     counts: dict[int, int] = {}
     for table in warmest.values():
         for sensor in table["sensor"]:

@@ -5,7 +5,7 @@ import random
 
 import dagster as dg
 import polars as pl
-from dagster_buckets import PartitionStream
+from dagster_buckets import PartitionStream, bucket_options
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
 _ITEMS = ("tea", "salt", "oil")
@@ -42,7 +42,7 @@ def revenue(orders: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     }
 
 
-@dg.asset
+@dg.asset(ins={"revenue": dg.AssetIn(metadata=bucket_options(on_missing="skip"))})
 def best_item(revenue: pl.LazyFrame) -> dict:
     """Over all days that there are, by one lazy scan."""
     total = revenue.group_by("item").agg(pl.col("eur").sum().round(2))
