@@ -105,7 +105,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def long(session: nox.Session) -> None:
     """What other tests prove of one backend, of the next one (minutes; nightly)."""
-    pytest(session, "-m", "long", "tests/conformance", "tests/integration")
+    pytest(session, "-m", "long", "tests/conformance", "tests/integration", "tests/examples")
 
 
 @nox.session(venv_backend="none")
@@ -234,11 +234,23 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def screenshots(session: nox.Session) -> None:
     """Takes the pictures of Dagster's UI in the documentation; needs Chromium."""
-    packages = [f"packages/{name}" for name in ("core", "local", "s3")]
+    install_webserver(session, "screenshots")
+    session.run("python", "docs/screenshots.py")
+
+
+@nox.session
+def webserver(session: nox.Session) -> None:
+    """The examples in `dagster dev`, with runs that its webserver launches."""
+    install_webserver(session, "webserver")
+    session.run("pytest", "tests/webserver", *session.posargs)
+
+
+def install_webserver(session: nox.Session, group: str) -> None:
+    """Installs Dagster's webserver, the Dagster of its version, and ours beside them."""
+    packages = [f"packages/{name}" for name in PACKAGES]
     pinned = ("uv", "pip", "install", "--quiet", "--build-constraints", str(CONSTRAINTS))
     python = ("--python", session.virtualenv.location)
-    tool(session, *pinned, *python, *packages, "--group", "screenshots")
-    session.run("python", "docs/screenshots.py")
+    tool(session, *pinned, *python, *packages, ".", "--group", group)
 
 
 @nox.session
@@ -251,7 +263,8 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """The example of a distribution that adds a format, installed beside ours as a user does it."""
+    """The examples: the projects as users run them, the plugin installed as a user does it."""
+    pytest(session, "tests/examples")
     tool(
         session,
         "uv",

@@ -1,7 +1,9 @@
 """Backends for the integration tests: the same test runs against every store."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 # Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -9,11 +11,14 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner, Result
 from dagster_buckets import BucketIOManager, MemoryIOManager
+from dagster_buckets.cli import cli
+from dagster_buckets.cli.event_log import EventLog
 
 from tests.gcs_server import fake_gcs_server
 from tests.integration import support
-from tests.integration.support import CountingIOManager, MakeManager
+from tests.integration.support import S3_KEYS, CountingIOManager, MakeManager
 
 BACKENDS = ("memory", "local", "s3", "gcs")
 #: What a store can change; the other modules meet files and Google's by night.
@@ -25,6 +30,7 @@ EVERYWHERE = {
     "test_hostile_keys",
     "test_load_outside_runs",
     "test_metadata",
+    "test_migrate",
     "test_ops",
     "test_partitions",
     "test_pickles",
@@ -89,3 +95,36 @@ def counting() -> CountingIOManager:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """An instance in memory, in place of that of DAGSTER_HOME; the page's test has a real one."""
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        @contextmanager
+        def opened() -> Iterator[EventLog]:
+            yield EventLog(instance)
+
+        monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
+        monkeypatch.setattr(EventLog, "opened_if_there", opened)
+        monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
+        yield instance
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    for name, key in (
+        ("ACCESS_KEY_ID", "access_key_id"),
+        ("SECRET_ACCESS_KEY", "secret_access_key"),
+    ):
+        monkeypatch.setenv(f"AWS_{name}", S3_KEYS[f"aws_{key}"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.chdir(tmp_path)
+
+    def invoked(*args: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(cli, list(args), catch_exceptions=False)
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoked

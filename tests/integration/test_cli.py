@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from dagster_buckets import AssetAddress, Body, BucketIOManager, HiveLayout, ValueStore
-from dagster_buckets.cli import cli
-from dagster_buckets.cli.event_log import EventLog
 from dagster_buckets_local import LocalIOManager, LocalStore
 
+from tests.integration.commands import told, write_module
 from tests.integration.support import S3_KEYS, MakeManager, run, store_of
 
 SHOP = """
@@ -45,57 +41,6 @@ import dagster as dg
 from dagster_buckets_local import LocalIOManager
 defs = dg.Definitions(resources={{"io_manager": LocalIOManager({})}})
 """
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance in memory, in place of that of DAGSTER_HOME; the page's test has a real one."""
-    with dg.DagsterInstance.ephemeral() as instance:
-
-        @contextmanager
-        def opened() -> Iterator[EventLog]:
-            yield EventLog(instance)
-
-        monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
-        monkeypatch.setattr(EventLog, "opened", opened)
-        monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
-        yield instance
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    for name, key in (
-        ("ACCESS_KEY_ID", "access_key_id"),
-        ("SECRET_ACCESS_KEY", "secret_access_key"),
-    ):
-        monkeypatch.setenv(f"AWS_{name}", S3_KEYS[f"aws_{key}"])
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.chdir(tmp_path)
-
-    def invoked(*args: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, list(args), catch_exceptions=False)
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoked
-
-
-def load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"shop_{secrets.token_hex(4)}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_module(path: Path, source: str) -> Any:
-    path.write_text(source)
-    return load(path)
-
-
-def told(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def kinds(result: Result) -> list[tuple[str, str, str | None]]:
@@ -388,6 +333,63 @@ def test_buckets_that_cannot_be_used(
     assert "bucket" in invoke("du", "gs://it-no-such", *gcs, code=2).stderr
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert "no AWS credentials found" in invoke("ls", "s3://it-no-such", *s3, code=2).stderr
+
+
+DROPPING = """
+import dagster as dg
+from dagster_buckets_local import LocalIOManager
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition([{keys}]))
+def orders() -> int:
+    return 1
+
+@dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="customers"))
+def bills() -> int:
+    return 1
+
+@dg.asset
+def total() -> int:
+    return 1
+
+defs = dg.Definitions(
+    assets=[orders, bills, total], resources={{"io_manager": LocalIOManager(root="lake")}}
+)
+"""
+
+
+def test_gc_of_dropped_partitions(
+    invoke: Callable[..., Result], log: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    values = ValueStore(LocalStore(str(tmp_path / "lake")), HiveLayout())
+    for key in ("d1", "d2", "d3"):
+        values.write(AssetAddress.of(["orders"], key), 1)
+        values.write(AssetAddress.of(["gone"], key), 1)
+    values.write(AssetAddress.of(["bills"], "a"), 1)
+    values.write(AssetAddress.of(["total"]), 1)
+    values.write(AssetAddress.of(["total"], "once"), 1)
+    (tmp_path / "shop.py").write_text(DROPPING.format(keys='"d2"'))
+    command = ["gc", "-f", "shop.py", "--dropped-partitions", "--older-than", "0"]
+
+    assert told(invoke("gc", "-f", "shop.py", "--older-than", "0", "--json"))["objects"] == 0
+    recent = told(invoke("gc", "-f", "shop.py", "--dropped-partitions", "--json"))
+    assert recent["objects"] == 0
+    listed = invoke(*command).output
+    assert "dropped partition  orders@d1\ndropped partition  orders@d3\n" in listed
+    found = told(invoke(*command, "--yes", "--json"))
+    assert [(one["asset"], one["partition"]) for one in found["dropped_partitions"]] == [
+        ("orders", "d1"),
+        ("orders", "d3"),
+    ]
+    # Without any key nobody knows whether this is the right instance.
+    assert sorted(info.key for info in values.store.scan()) == [
+        "bills/partition=a/data.json",
+        *(f"gone/partition={key}/data.json" for key in ("d1", "d2", "d3")),
+        "orders/partition=d2/data.json",
+        "total/data.json",
+        "total/partition=once/data.json",
+    ]
+    refused = invoke("gc", "lake", "--dropped-partitions", code=2)
+    assert "only definitions tell" in refused.output
 
 
 def test_gc(moto_endpoint: str, invoke: Callable[..., Result]) -> None:

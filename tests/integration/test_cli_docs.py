@@ -1,9 +1,10 @@
-"""The page on the command line shows what the commands print."""
+"""The pages on the command line show what the commands print."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from dagster_buckets.cli import cli
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cli.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 #: What no two runs have in common.
 VARYING = (
-    (re.compile(r"file://\S*/lake/"), "file:///lake/"),
+    (re.compile(r"file://\S*/(lake|copy)/"), r"file:///\1/"),
     (re.compile(r"(?:(?<=\()| +)\d+ (s|min)\b"), " AGE"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "RUN"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "HEX"),
@@ -46,11 +47,16 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterI
         yield instance
 
 
+@pytest.mark.parametrize(("page", "commands"), [("cli.md", 10), ("migrate.md", 3)])
 def test_the_page_shows_what_is_printed(
-    log: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    commands: int,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = PAGE.read_text("utf-8")
+    text = (PAGES / page).read_text("utf-8")
     (source,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     (tmp_path / "shop.py").write_text(source)
     names: dict[str, Any] = {"__name__": "shop"}
@@ -59,9 +65,9 @@ def test_the_page_shows_what_is_printed(
         assets = [names["orders"], *([names["rates"]] if day == "d1" else [])]
         dg.materialize(assets, resources=names["shop"].resources, instance=log, partition_key=day)
     ran = 0
-    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^ *```console\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
         for command, wanted in re.findall(
-            r"^\$ ([^\n]+)\n((?:(?!\$ )[^\n]*\n)*)", block, re.MULTILINE
+            r"^\$ ([^\n]+)\n((?:(?!\$ )[^\n]*\n)*)", textwrap.dedent(block), re.MULTILINE
         ):
             name, *args = shlex.split(command)
             if name == "rm":
@@ -71,4 +77,4 @@ def test_the_page_shows_what_is_printed(
             result = CliRunner().invoke(cli, args, catch_exceptions=False)
             assert plain(result.output) == plain(wanted), command
             ran += 1
-    assert ran == 9
+    assert ran == commands

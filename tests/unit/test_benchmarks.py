@@ -13,7 +13,7 @@ from dagster_buckets_s3 import S3Store
 from benchmarks.meter import Meter
 from benchmarks.report import bounds_table, table
 from benchmarks.results import CASES, case_of
-from benchmarks.running import Bound, Record, Way
+from benchmarks.running import ROOT, Bound, Record, Way
 from benchmarks.servers.cloud import cloud
 from benchmarks.servers.serving import Traffic, forget
 
@@ -112,3 +112,12 @@ def test_bounds_and_ratios() -> None:
     own = Record(way, [{"seconds": s} for s in (1.0, 8.0, 3.0)])
     other = Record(way, [{"seconds": s} for s in (1.0, 4.0, 1.0)])
     assert own.over(other) == pytest.approx(2.0)
+
+
+def test_the_report_has_every_case() -> None:
+    page = (ROOT / "docs" / "explanation" / "performance.md").read_text("utf-8")
+    titles = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    assert titles == ["What must hold", *(case_of(name).title for name in CASES)]
+    for name in ("partitions", "growth"):
+        assert f"(performance-{name}.svg)" in page
+        assert (ROOT / "docs" / "explanation" / f"performance-{name}.svg").exists()

@@ -15,6 +15,7 @@ _COMMANDS = {
     "du": "Bytes and objects of each asset, and in total.",
     "gc": "List what nobody needs any more, and remove it with --yes.",
     "ls": "List the stored assets and partitions.",
+    "migrate": "Copy values to another bucket or I/O manager.",
     "show": "Header, schema, rows and first rows of one stored value.",
     "verify": "Compare the event log with the bucket.",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_buckets.address import AssetAddress
+from dagster_buckets.cli.managers import made, said
 from dagster_buckets.cli.request import Request
 from dagster_buckets.cli.source import KnownAsset, Source
 from dagster_buckets.definitions import dimensions_of, options_of
@@ -19,7 +19,7 @@ from dagster_buckets.io_manager import BucketIOManager
 from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore
 
-__all__ = ["load_managers", "load_source"]
+__all__ = ["assets_of", "load_managers", "load_repository", "load_source", "values_of"]
 
 _DEFAULT = "io_manager"
 
@@ -31,24 +31,29 @@ def load_source(request: Request) -> Source:
         ConfigurationError: The module does not load, has no ``Definitions``, or none or several of
             our managers without one being named.
     """
-    repository = _load_repository(request)
+    repository = load_repository(request)
     managers = _managers_of(repository)
     key = _chosen(managers, request.resource)
-    return Source(_initialized(repository, key), _assets_of(repository, key))
+    return Source(_initialized(repository, key), assets_of(repository, key))
 
 
 def load_managers(request: Request, keys: Sequence[str]) -> list[Source]:
     """The buckets of several I/O managers of one module; raises as :func:`load_source`."""
-    repository = _load_repository(request)
+    repository = load_repository(request)
     managers = _managers_of(repository)
     found = []
     for key in keys:
         values = _initialized(repository, _chosen(managers, key))
-        found.append(Source(values, _assets_of(repository, None)))
+        found.append(Source(values, assets_of(repository, None)))
     return found
 
 
-def _load_repository(request: Request) -> dg.RepositoryDefinition:
+def load_repository(request: Request) -> dg.RepositoryDefinition:
+    """What the module defines.
+
+    Raises:
+        ConfigurationError: It does not load, or has no ``Definitions``.
+    """
     from dagster._core.definitions.reconstruct import repository_def_from_target_def
     from dagster._core.workspace import autodiscovery
 
@@ -69,7 +74,7 @@ def _load_repository(request: Request) -> dg.RepositoryDefinition:
         raise
     except Exception as error:
         # The module is a user's own code: any exception can come out of it.
-        msg = f"{name} does not load: {_said(_first_cause(error))}"
+        msg = f"{name} does not load: {said(error)}"
         hint = "see where: dagster definitions validate"
         raise ConfigurationError(msg, hint=hint) from error
     if repository is None:
@@ -118,22 +123,23 @@ def _chosen(managers: Mapping[str, dg.ResourceDefinition], key: str | None) -> s
 
 def _initialized(repository: dg.RepositoryDefinition, key: str) -> ValueStore:
     """The data path of a manager, with the values of its environment variables."""
-    resource = repository.get_top_level_resources()[key]
-    # By variable, whatever its name says.
-    used = repository.get_env_vars_by_top_level_resource()
-    unset = sorted(name for name, keys in used.items() if key in keys and name not in os.environ)
-    if unset:
-        msg = f"the resource {key!r} needs environment variables that are not set"
-        raise ConfigurationError(msg, hint=f"set {', '.join(unset)}")
+    with made(repository, [key]) as managers:
+        return values_of(key, managers[key].manager)
+
+
+def values_of(key: str, manager: BucketIOManager) -> ValueStore:
+    """The data path of a manager: what is in the bucket, and no cache in between.
+
+    Raises:
+        ConfigurationError: Its settings cannot work.
+    """
     try:
-        with dg.build_resources({key: resource}) as resources:
-            manager: BucketIOManager = getattr(resources, key)
-            values = manager.values
+        values = manager.values
     except BucketsError:
         raise
     except Exception as error:
-        # Settings are checked by Dagster, pydantic and whoever wrote the manager.
-        msg = f"the resource {key!r} cannot be made: {_said(_first_cause(error))}"
+        # Whoever wrote the manager may raise anything.
+        msg = f"the resource {key!r} cannot be made: {said(error)}"
         raise ConfigurationError(msg, hint="correct its settings") from error
     if isinstance(values.store, CachedStore):
         # What is in the bucket is asked for, and nothing that is looked at is kept.
@@ -141,7 +147,7 @@ def _initialized(repository: dg.RepositoryDefinition, key: str) -> ValueStore:
     return values
 
 
-def _assets_of(
+def assets_of(
     repository: dg.RepositoryDefinition, key: str | None
 ) -> Mapping[tuple[str, ...], KnownAsset]:
     """The assets that this I/O manager stores; those of all for ``None``."""
@@ -189,15 +195,3 @@ def _dynamic(definition: dg.PartitionsDefinition[Any]) -> bool:
     if isinstance(definition, dg.MultiPartitionsDefinition):
         return any(_dynamic(one.partitions_def) for one in definition.partitions_defs)
     return isinstance(definition, dg.DynamicPartitionsDefinition)
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """What was raised at first: Dagster wraps it, several times."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

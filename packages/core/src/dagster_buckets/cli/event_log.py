@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 
@@ -15,6 +15,8 @@ from dagster_buckets.cli.comparing import Record
 from dagster_buckets.errors import ConfigurationError
 
 __all__ = ["EventLog"]
+
+_Log = TypeVar("_Log", bound="EventLog")
 
 #: How many events one query asks for: SQLite takes 999 parameters.
 _AT_ONCE = 500
@@ -34,10 +36,20 @@ class EventLog:
         Raises:
             ConfigurationError: There is none, or it does not open.
         """
+        with cls.opened_if_there() as log:
+            yield cls.needed(log)
+
+    @classmethod
+    @contextmanager
+    def opened_if_there(cls) -> Iterator[Self | None]:
+        """That of ``DAGSTER_HOME``, closed at the end; ``None`` where that is not set.
+
+        Raises:
+            ConfigurationError: It does not open.
+        """
         if not cls.is_there():
-            msg = "DAGSTER_HOME is not set, so there is no event log to look into"
-            hint = "set it to the folder with dagster.yaml that your deployment uses"
-            raise ConfigurationError(msg, hint=hint)
+            yield None
+            return
         try:
             instance = dg.DagsterInstance.get()
         except Exception as error:
@@ -47,6 +59,19 @@ class EventLog:
             raise ConfigurationError(msg, hint="check DAGSTER_HOME and its dagster.yaml") from error
         with instance:
             yield cls(instance)
+
+    @staticmethod
+    def needed(log: _Log | None) -> _Log:
+        """This event log.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        if log is None:
+            msg = "DAGSTER_HOME is not set, so there is no event log to look into"
+            hint = "set it to the folder with dagster.yaml that your deployment uses"
+            raise ConfigurationError(msg, hint=hint)
+        return log
 
     @staticmethod
     def is_there() -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from dagster_buckets.address import Address, OpAddress
+from dagster_buckets.address import Address, AssetAddress, OpAddress
 from dagster_buckets.cli.inventory import Entry, newest
+
+if TYPE_CHECKING:
+    from dagster_buckets.cli.source import KnownAsset
 
 __all__ = ["Garbage", "garbage_in"]
 
@@ -20,27 +24,36 @@ class Garbage:
         runs: Outputs of ops by the id of their run, of runs that wrote nothing lately.
         older_formats: Values that were written again in another format, with those that replaced
             them.
+        dropped: Values of partitions that their assets do not have any more.
     """
 
     runs: dict[str, list[Entry]] = field(default_factory=dict)
     older_formats: list[tuple[Entry, Entry]] = field(default_factory=list)
+    dropped: list[Entry] = field(default_factory=list)
 
     @property
     def entries(self) -> list[Entry]:
         """All objects of it."""
         of_runs = [entry for entries in self.runs.values() for entry in entries]
-        return [*of_runs, *(old for old, _ in self.older_formats)]
+        return [*of_runs, *(old for old, _ in self.older_formats), *self.dropped]
 
 
 def garbage_in(
-    entries: Sequence[Entry], older_than: timedelta, now: datetime | None = None
+    entries: Sequence[Entry],
+    older_than: timedelta,
+    now: datetime | None = None,
+    *,
+    assets: Mapping[tuple[str, ...], KnownAsset] | None = None,
 ) -> Garbage:
-    """What can go of an inventory. Never the only, or the newest, object of an asset's value.
+    """What can go of an inventory.
+
+    Never the only, or the newest, object of an asset's value, unless its partition was dropped.
 
     Args:
         entries: What is in the bucket.
         older_than: Runs that wrote within so long stay, and so do values that were replaced within.
         now: The time; that of the machine by default.
+        assets: Those of the definitions, if values of partitions that they dropped can go.
     """
     limit = (now or datetime.now(UTC)) - older_than
     runs: dict[str, list[Entry]] = {}
@@ -55,7 +68,11 @@ def garbage_in(
         last = newest(outputs)
         if last is not None and last < limit:
             found.runs[run] = outputs
-    for group in values.values():
+    dropped = _Dropped(assets or {})
+    for address, group in values.items():
+        if address in dropped:
+            found.dropped.extend(entry for entry in group if entry.info.modified < limit)
+            continue
         current = max(group, key=lambda entry: entry.info.modified)
         # Of two that are equally new nobody can say which one counts.
         if current.info.modified < limit:
@@ -63,3 +80,27 @@ def garbage_in(
                 (old, current) for old in group if old.info.modified < current.info.modified
             )
     return found
+
+
+class _Dropped:
+    """The partitions that assets do not have any more.
+
+    An asset that has none at all keeps all of its values: its keys may be dynamic, and the
+    instance that knows them another one.
+    """
+
+    def __init__(self, assets: Mapping[tuple[str, ...], KnownAsset]) -> None:
+        self._assets = assets
+        self._there: dict[tuple[str, ...], frozenset[Address]] = {}
+
+    def __contains__(self, address: Address) -> bool:
+        if not isinstance(address, AssetAddress) or not address.partition:
+            return False
+        known = self._assets.get(address.path)
+        if known is None:
+            return False
+        if address.path not in self._there:
+            keys = known.partitions() or ()
+            self._there[address.path] = frozenset(known.address(key) for key in keys)
+        there = self._there[address.path]
+        return bool(there) and address not in there

@@ -27,6 +27,10 @@ __all__ = ["command"]
     "--uploads-older-than", type=click.FloatRange(min=1), default=24.0, show_default=True,
     metavar="HOURS", help="For how long nothing came to an unfinished upload.",
 )  # fmt: skip
+@click.option(
+    "--dropped-partitions", is_flag=True,
+    help="Also values of partitions that assets of the definitions do not have any more.",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Remove it. Without this option nothing is changed.")
 @json_option
 def command(  # noqa: PLR0913 - the options of a command
@@ -35,6 +39,7 @@ def command(  # noqa: PLR0913 - the options of a command
     *,
     older_than: float,
     uploads_older_than: float,
+    dropped_partitions: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -42,12 +47,14 @@ def command(  # noqa: PLR0913 - the options of a command
 
     That are outputs of ops of old runs (which re-executions of these runs would still read),
     objects of a value that was written again in another format long ago, and uploads in parts, or
-    temporary files, that killed writers left. The values of assets always stay.
+    temporary files, that killed writers left. The values of assets stay, unless you ask for those
+    of dropped partitions.
 
     \b
     Examples:
       dagster-buckets gc s3://lake/prod
       dagster-buckets gc -m shop.definitions --older-than 90
+      dagster-buckets gc -m shop.definitions --dropped-partitions
       dagster-buckets gc s3://lake/prod --yes
     """
     from dagster_buckets.cli.garbage import garbage_in
@@ -61,9 +68,13 @@ def command(  # noqa: PLR0913 - the options of a command
     if rest:
         msg = f"gc takes no assets, but {rest[0]!r} was given"
         raise ConfigurationError(msg, hint="it looks at the whole bucket or prefix")
+    if dropped_partitions and source.assets is None:
+        msg = "only definitions tell which partitions an asset has"
+        raise ConfigurationError(msg, hint="name them with -m or -f, or leave the option out")
+    assets = source.assets if dropped_partitions else None
     store = source.values.store
     with progress("listed objects") as tick:
-        found = garbage_in(inventory(source, tick=tick), timedelta(days=older_than))
+        found = garbage_in(inventory(source, tick=tick), timedelta(days=older_than), assets=assets)
     uploads = None
     if isinstance(store, SupportsSweep):
         uploads = store.sweep(timedelta(hours=uploads_older_than), dry_run=not yes)
@@ -76,7 +87,7 @@ def command(  # noqa: PLR0913 - the options of a command
 
 
 def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> None:
-    from dagster_buckets.cli.inventory import newest
+    from dagster_buckets.cli.inventory import name_of, newest, partition_of
     from dagster_buckets.cli.output import dump
 
     runs = [
@@ -92,13 +103,31 @@ def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> N
         {"uri": old.info.uri, "size_bytes": old.info.size, "replaced_by": new.info.uri}
         for old, new in found.older_formats
     ]
+    dropped = [
+        {
+            "asset": name_of(entry.address),
+            "partition": partition_of(entry.address),
+            "uri": entry.info.uri,
+            "size_bytes": entry.info.size,
+        }
+        for entry in found.dropped
+    ]
     total = sum(entry.info.size for entry in found.entries)
     counts = {"objects": len(found.entries), "size_bytes": total, "unfinished_uploads": uploads}
-    dump({"uri": base, "removed": removed, **counts, "runs": runs, "older_formats": older})
+    dump(
+        {
+            "uri": base,
+            "removed": removed,
+            **counts,
+            "runs": runs,
+            "older_formats": older,
+            "dropped_partitions": dropped,
+        }
+    )
 
 
 def _print(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> None:
-    from dagster_buckets.cli.inventory import newest
+    from dagster_buckets.cli.inventory import name_of, newest, partition_of
     from dagster_buckets.cli.output import age, plural, shown, size, table
 
     if found.runs:
@@ -110,6 +139,9 @@ def _print(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> 
         table(["RUN", "OBJECTS", "SIZE", "AGE"], lines, right=("OBJECTS", "SIZE", "AGE"))
     for old, new in found.older_formats:
         click.echo(f"older format  {shown(old.info.uri)}, replaced by {shown(new.info.key)}")
+    for entry in found.dropped:
+        label = f"{name_of(entry.address)}@{partition_of(entry.address)}"
+        click.echo(f"dropped partition  {shown(label)}")
     if uploads is None:
         click.echo("unfinished uploads: this store keeps none that could be looked for")
     elif uploads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.address import AssetAddress
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dagster_buckets.stores.base import ObjectStore
     from dagster_buckets.values import ValueStore
 
-__all__ = ["KnownAsset", "Source", "open_pair", "open_source", "open_uri"]
+__all__ = ["KnownAsset", "Source", "open_pair", "open_source", "open_uri", "open_uris"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _INSTALL = {
@@ -106,15 +106,47 @@ def open_pair(request: Request, left: str, right: str) -> tuple[Source, Source]:
     """
     request.check()
     if not request.has_definitions:
-        return Source(open_uri(left, request)), Source(open_uri(right, request))
+        return open_uris(request, left, right)
     from dagster_buckets.cli.definitions import load_managers
 
     one, other = load_managers(request, (left, right))
     return one, other
 
 
-def open_uri(uri: str, request: Request) -> ValueStore:
+def open_uris(
+    request: Request, left: str, right: str, *, layout: str | None = None, new: bool = False
+) -> tuple[Source, Source]:
+    """Two buckets. What is said of a server holds for those of them that are on one.
+
+    Args:
+        request: The options.
+        left: The URI of one.
+        right: Of the other.
+        layout: Of the other one; ``None`` for the same.
+        new: Whether the other one may be a folder that is going to be made.
+
+    Raises:
+        ConfigurationError: See :func:`open_source`.
+    """
+    on_disk = [_is_on_disk(uri) for uri in (left, right)]
+    elsewhere = replace(request, endpoint_url=None) if any(on_disk) != all(on_disk) else request
+    requests = [elsewhere if local else request for local in on_disk]
+    there = replace(requests[1], layout=layout or request.layout)
+    return Source(open_uri(left, requests[0])), Source(open_uri(right, there, new=new))
+
+
+def _is_on_disk(uri: str) -> bool:
+    match = _SCHEME.match(uri)
+    return match is None or match[1] == "file"
+
+
+def open_uri(uri: str, request: Request, *, new: bool = False) -> ValueStore:
     """The data path of a URI, or of the path of a folder.
+
+    Args:
+        uri: Where values lie.
+        request: Says how.
+        new: Whether the folder may be one that is going to be made.
 
     Raises:
         ConfigurationError: See :func:`open_source`.
@@ -122,9 +154,8 @@ def open_uri(uri: str, request: Request) -> ValueStore:
     from dagster_buckets.plugins import get_layout, get_store_class
     from dagster_buckets.values import ValueStore, scheme_of
 
-    match = _SCHEME.match(uri)
-    if match is None or match[1] == "file":
-        uri = _folder(uri, given_as_uri=match is not None)
+    if _is_on_disk(uri):
+        uri = _folder(uri, new=new)
     scheme = uri.partition(":")[0]
     # Somebody is waiting: a server that is not there is not asked ten times.
     options: dict[str, Any] = {"max_attempts": 3} if scheme in ("s3", "gs") else {}
@@ -146,11 +177,12 @@ def open_uri(uri: str, request: Request) -> ValueStore:
     return ValueStore(store, layout)
 
 
-def _folder(given: str, *, given_as_uri: bool) -> str:
-    path = given.removeprefix("file://") if given_as_uri else given
+def _folder(given: str, *, new: bool) -> str:
+    path = given.removeprefix("file://")
     path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - links stay
-    if not os.path.isdir(path):  # noqa: PTH112
-        msg = f"there is no folder {path}"
+    wanted = os.path.dirname(path) if new and not os.path.lexists(path) else path  # noqa: PTH120
+    if not os.path.isdir(wanted):  # noqa: PTH112
+        msg = f"there is no folder {wanted}"
         hint = "check the path; buckets are written s3://bucket/prefix or gs://bucket/prefix"
         raise BucketNotFoundError(msg, hint=hint)
     return f"file://{path}"

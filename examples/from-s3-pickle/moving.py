@@ -1,0 +1,16 @@
+"""While values are moved: the new manager beside the old one."""
+
+import dagster as dg
+from dagster_aws.s3 import S3PickleIOManager, S3Resource
+from dagster_buckets_s3 import S3IOManager
+from shop import goals, orders
+
+defs = dg.Definitions(
+    assets=[orders, goals],
+    resources={
+        "io_manager": S3PickleIOManager(
+            s3_resource=S3Resource(), s3_bucket=dg.EnvVar("OLD_BUCKET")
+        ),
+        "new": S3IOManager(bucket=dg.EnvVar("LAKE_BUCKET"), prefix="prod"),
+    },
+)

@@ -1,0 +1,1 @@
+"""An example: a shop whose values lie in Google Cloud Storage."""
