@@ -33,7 +33,11 @@ DEFAULT_DIMENSION = "partition"
 _LABEL_LIMIT = 1000
 
 
-@dataclass(frozen=True, slots=True)
+# What a dataclass that cannot be changed sets its own fields by.
+_set = object.__setattr__
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class AssetAddress:
     """One asset, or one partition of it.
 
@@ -54,16 +58,17 @@ class AssetAddress:
     path: tuple[str, ...]
     partition: tuple[tuple[str, str], ...] = ()
 
-    def __post_init__(self) -> None:
-        if not self.path:
+    # There are as many as an asset has partitions: one call instead of the generated two.
+    def __init__(
+        self, path: tuple[str, ...], partition: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        if not path:
             msg = "an asset address needs at least one key part"
             raise ConfigurationError(msg)
-        if len(self.partition) < 2:  # noqa: PLR2004 - nothing to order
-            return
-        names = [name for name, _ in self.partition]
-        if names != sorted(set(names)):
-            msg = f"partition dimensions must be unique and in alphabetical order, got {names!r}"
-            raise ConfigurationError(msg, hint="build the address with AssetAddress.of")
+        if len(partition) > 1:
+            _check_order(partition)
+        _set(self, "path", path)
+        _set(self, "partition", partition)
 
     @classmethod
     def of(
@@ -88,6 +93,13 @@ class AssetAddress:
             return f"asset {name!r}, partition {self.partition[0][1]!r}"
         keys = ", ".join(f"{dimension}={value!r}" for dimension, value in self.partition)
         return f"asset {name!r}, partition ({keys})"
+
+
+def _check_order(partition: tuple[tuple[str, str], ...]) -> None:
+    names = [name for name, _ in partition]
+    if names != sorted(set(names)):
+        msg = f"partition dimensions must be unique and in alphabetical order, got {names!r}"
+        raise ConfigurationError(msg, hint="build the address with AssetAddress.of")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
-from dagster_buckets.choosing import Formats
+from dagster_buckets.choosing import PART_SIZE, Formats
 from dagster_buckets.definitions import options_of
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.names import AUTO
@@ -35,6 +35,7 @@ class BucketOptions(TypedDict, total=False):
         compression: Of the object: ``zstd``, ``gzip``, ``lz4``, ``none``; Parquet has more.
         compression_level: Of Parquet.
         row_group_size: Rows in a group of Parquet.
+        part_size: Bytes in memory that a part of a table has, which then lies in many objects.
         delimiter: Of CSV.
         header: Whether CSV has a line of names.
         quoting: What CSV puts in quotes.
@@ -56,6 +57,7 @@ class BucketOptions(TypedDict, total=False):
     compression: Literal["zstd", "gzip", "lz4", "snappy", "brotli", "deflate", "none"]
     compression_level: int
     row_group_size: int
+    part_size: int
     delimiter: str
     header: bool
     quoting: Literal["needed", "all", "none"]
@@ -101,7 +103,7 @@ def bucket_options(
 def _check_for_some(name: str, value: Any) -> None:
     """Refuse a value that no format takes: which one it will be, the value of the asset decides."""
     problems: list[ConfigurationError] = []
-    for owner in [*option_owners(name), "text"]:
+    for owner in [*option_owners(name), "parquet" if name == PART_SIZE else "text"]:
         try:
             Formats().having({name: value}).named(owner)
         except ConfigurationError as error:

@@ -7,19 +7,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dagster_buckets.errors import ConfigurationError
-from dagster_buckets.formats.base import Format
+from dagster_buckets.formats.base import Format, SupportsParts
 from dagster_buckets.formats.compression import Codec, check_codec, compressed
+from dagster_buckets.formats.frames import comes_in_parts
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import option_names, with_options
 from dagster_buckets.formats.signing import SigningKeys
-from dagster_buckets.names import AUTO
+from dagster_buckets.names import AUTO, MANIFEST
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
-__all__ = ["COMPRESSION", "Formats", "first_named"]
+__all__ = ["AROUND", "COMPRESSION", "PART_SIZE", "Formats", "first_named"]
 
 #: The option that every format has, of its own or around it.
 COMPRESSION = "compression"
+#: The option that every format of tables has around it.
+PART_SIZE = "part_size"
+#: The options that are around formats.
+AROUND = frozenset({COMPRESSION, PART_SIZE})
 
+#: Of a part, where nothing says so.
+_PART_SIZE = 128 * 1024 * 1024
 _NO_LIMIT = Limit()
 
 
@@ -84,8 +91,11 @@ class Formats:
         return self.named("pickle") if self.allow_pickle and cls is not None else None
 
     def choose(self, name: str, declared: type | None, cls: type | None) -> Format | None:
-        """The named format, or what ``auto`` chooses."""
-        return self.named(name) if name != AUTO else self.of_class(declared, cls)
+        """The named format, or what ``auto`` chooses; in parts for classes that come in them."""
+        made = self.named(name) if name != AUTO else self.of_class(declared, cls)
+        if made is None or not any(c and comes_in_parts(c) for c in (declared, cls)):
+            return made
+        return made if isinstance(made, SupportsParts) else _parted(made, _PART_SIZE)
 
     def found(self, extension: str) -> Format | None:
         """The format of an object that a listing has found; ``None`` if none ends like this.
@@ -93,13 +103,16 @@ class Formats:
         Raises:
             ConfigurationError: Reading it runs code, which nothing allows here.
         """
-        found = format_by_extension(extension)
+        of_parts = extension.removesuffix(f".{MANIFEST}")
+        found = format_by_extension(of_parts)
         if found is None:
             return None
         inner, codec = found
-        # The object says how it is compressed, whatever is going to be written.
-        given = {n: v for n, v in self._given(inner.name).items() if n != COMPRESSION}
-        return self.trusted(self._made(inner.name, given, codec))
+        # The object says how it is compressed, and whether it has parts, whatever is going to be
+        # written.
+        given = {n: v for n, v in self._given(inner.name).items() if n not in AROUND}
+        made = self.trusted(self._made(inner.name, given, codec))
+        return made if of_parts == extension else _parted(made, 1)
 
     def trusted(self, format: Format) -> Format:  # noqa: A002 - what it is
         """The format, if a listing may lead to it.
@@ -120,6 +133,9 @@ class Formats:
     def _made(self, name: str, given: Mapping[str, Any], codec: Codec | None = None) -> Format:
         plain = get_format(name)
         options = dict(given)
+        part_size = options.pop(PART_SIZE, None)
+        if part_size is not None:
+            return _parted(self._made(name, options, codec), part_size)
         if options and COMPRESSION not in option_names(type(plain)):
             codec = codec or check_codec(options.pop(COMPRESSION, None))
         # A load of many objects makes the format of each: mostly nothing is set.
@@ -127,6 +143,12 @@ class Formats:
             settings = {"limit": self.limit, "signing_keys": self.signing_keys}
             plain = cast("Format", with_options(format_class(name), name, options, settings))
         return compressed(plain, codec, self.limit) if codec else plain
+
+
+def _parted(inner: Format, part_size: Any) -> Format:
+    from dagster_buckets.formats.parted import parted
+
+    return parted(inner, part_size)
 
 
 def first_named(*settings: str | None) -> str:

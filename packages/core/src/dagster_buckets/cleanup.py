@@ -9,11 +9,12 @@ from typing import Any, Optional, Self
 import dagster as dg
 from pydantic import Field
 
-from dagster_buckets.address import AssetAddress, OpAddress
+from dagster_buckets.address import Address, AssetAddress, OpAddress
 from dagster_buckets.definitions import address_of, settings_of
 from dagster_buckets.io_manager import BucketIOManager
 from dagster_buckets.layouts.runs import RUNS
 from dagster_buckets.objects import ObjectInfo
+from dagster_buckets.parts import PartFolder, whose_part
 from dagster_buckets.values import ValueStore
 
 # Dagster reads the annotations of ops, which therefore are no strings here.
@@ -220,11 +221,14 @@ def _objects_of(
         addresses = [address_of(spec, partition)[0] for partition in partitions]
         listed = values.places.listed(addresses)
         found = [(address, info) for address in addresses for _, info in listed[address]]
+        for address in addresses:
+            folder = PartFolder(values.store, values.layout.stem(address)).key("")
+            found += [(address, info) for info in values.store.scan(folder)]
     else:
         for info in values.store.scan(values.layout.prefix(path)):
-            parsed = values.layout.parse(info.key)
-            if parsed and isinstance(parsed[0], AssetAddress) and parsed[0].path == path:
-                found.append((parsed[0], info))
+            whose = _whose(values, info)
+            if isinstance(whose, AssetAddress) and whose.path == path:
+                found.append((whose, info))
     if not values.layout.exclusive:
         # A key can be another's: the object says whose it is.
         found = [(address, values.store.head(info.key)) for address, info in found]
@@ -239,15 +243,21 @@ def _of_old_runs(
     """The outputs of ops of finished runs that wrote nothing since."""
     runs: dict[str, list[ObjectInfo]] = {}
     for info in values.store.scan(f"{RUNS}/"):
-        parsed = values.layout.parse(info.key)
-        if parsed and isinstance(parsed[0], OpAddress):
-            runs.setdefault(parsed[0].run_id, []).append(info)
+        address = _whose(values, info)
+        if isinstance(address, OpAddress):
+            runs.setdefault(address.run_id, []).append(info)
     return [
         info
         for run_id, infos in runs.items()
         if max(info.modified for info in infos) < limit and _is_over(instance, run_id)
         for info in infos
     ]
+
+
+def _whose(values: ValueStore, info: ObjectInfo) -> Address | None:
+    """Whose value an object is, or a part of."""
+    parsed = values.layout.parse(info.key)
+    return parsed[0] if parsed else whose_part(values.layout, info.key)
 
 
 def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

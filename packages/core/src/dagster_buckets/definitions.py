@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import dagster as dg
 
 from dagster_buckets.address import Address, AssetAddress
-from dagster_buckets.choosing import COMPRESSION
+from dagster_buckets.choosing import AROUND
 from dagster_buckets.errors import ConfigurationError, PartitionError, concerning
 from dagster_buckets.formats.describing import MOST_ROWS
 from dagster_buckets.plugins import all_options, format_by_extension, option_owners
@@ -163,9 +163,9 @@ def options_of(
     merged = {**_spelled_by(metadata), **_spelled_by(of_input, of_input=True)}
     own = {name: value for name, value in merged.items() if name in _KNOWN}
     for_formats = {name: value for name, value in merged.items() if name not in _KNOWN}
-    unknown = [n for n in sorted(for_formats) if n != COMPRESSION and not option_owners(n)]
+    unknown = [n for n in sorted(for_formats) if n not in AROUND and not option_owners(n)]
     if unknown:
-        known = sorted({*_KNOWN, COMPRESSION, *all_options()})
+        known = sorted({*_KNOWN, *AROUND, *all_options()})
         msg = f"unknown metadata {', '.join(_NAMESPACE + name for name in unknown)}"
         spelled = ", ".join(_NAMESPACE + name for name in known)
         raise ConfigurationError(msg, hint=f"these are known: {spelled}")

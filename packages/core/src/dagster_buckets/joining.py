@@ -26,14 +26,14 @@ def can_join(formats: Sequence[Format], cls: type | None) -> bool:
 
 
 def concat_parts(
-    formats: Sequence[Format], parts: Sequence[Part], cls: type, columns: Columns
+    formats: Sequence[Format], parts: Sequence[Part], cls: type | None, columns: Columns
 ) -> Any:
     """One value of all parts, in this order; of several formats by way of Arrow.
 
     Args:
         formats: Of each part its own.
         parts: At least one.
-        cls: What :func:`can_join` says yes to.
+        cls: What :func:`can_join` says yes to; ``None`` for the class that was written.
         columns: As of :meth:`~dagster_buckets.formats.base.SupportsConcat.concat`.
 
     Raises:

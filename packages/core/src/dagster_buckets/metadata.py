@@ -75,6 +75,9 @@ def describe_write(
     if description.rows is not None:
         name = "dagster/partition_row_count" if partition else "dagster/row_count"
         entries[name] = dg.MetadataValue.int(description.rows)
+    if description.parts:
+        entries["dagster_buckets/parts"] = dg.MetadataValue.int(description.parts)
+        entries["dagster_buckets/parts_size_bytes"] = dg.MetadataValue.int(description.parts_size)
     if description.columns is not None:
         columns = [
             dg.TableColumn(
@@ -125,7 +128,7 @@ class Recording:
     def __call__(self, target: Target, stored: Stored) -> None:
         """Take down one value that is stored."""
         self._stored.append((target, stored))
-        self._progress.add(stored.info.size)
+        self._progress.add(stored.info.size + stored.description.parts_size)
 
     def _described(self, stored: Stored, *, partition: bool) -> Mapping[str, dg.MetadataValue]:
         return describe_write(stored, partition=partition, masked=self._shown.masked)

@@ -84,11 +84,15 @@ class Description:
         columns: Its columns in order; ``None`` where the format has none.
         head: Its first rows as people are shown them, ``{column: value}``, if they were asked for
             and the format has any.
+        parts: How many objects beside its own it consists of.
+        parts_size: Their bytes.
     """
 
     rows: int | None = None
     columns: tuple[Column, ...] | None = None
     head: tuple[Mapping[str, Any], ...] | None = None
+    parts: int = 0
+    parts_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

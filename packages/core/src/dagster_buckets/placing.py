@@ -17,6 +17,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.formats.base import Format
 from dagster_buckets.layouts.base import Layout, SupportsOldStems
 from dagster_buckets.objects import ObjectInfo
+from dagster_buckets.parts import PartFolder
 from dagster_buckets.plugins import format_by_extension, names
 from dagster_buckets.stores.base import ObjectStore
 
@@ -114,6 +115,10 @@ class Places:
                     if stem in stems:
                         found[stems[stem]].append((extension, info))
         return found
+
+    def parts_of(self, key: str, chosen: Format) -> PartFolder:
+        """Where the parts of a value lie whose manifest has this key."""
+        return PartFolder(self.store, key.removesuffix(chosen.extension))
 
     def exists(self, located: Located) -> bool:
         """Whether the object is there, asked in another way (a 404 can be transient)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dagster_buckets.address import AssetAddress, asset_of
@@ -23,15 +23,21 @@ from dagster_buckets.formats.base import (
     Part,
     SupportsConcat,
     SupportsLazy,
+    SupportsParts,
     SupportsStreaming,
     SupportsStructures,
 )
+from dagster_buckets.formats.batches import Rows, stream_batches
+from dagster_buckets.formats.frames import is_reader_type
+from dagster_buckets.formats.lazy import is_lazy_type
 from dagster_buckets.joining import can_join, concat_parts, part_of, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
+from dagster_buckets.parts import verified_part
 from dagster_buckets.placing import Located
 from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.transfer import run_all, run_each
 
 __all__ = ["NONE", "Piece", "Reader", "fitting", "is_none"]
 
@@ -41,13 +47,15 @@ NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
 
 #: Of an object that is scanned so much comes along with what the store says of it: most footers.
 _SCANNED_FIRST = 128 * 1024
+#: How many parts of a value are read at once.
+_PARTS_AT_ONCE = 8
 #: Seconds between the tries of what is said to be missing, and is not.
 _WAITS = (0.0, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one request brought of a value: one of the three.
+    """What one request brought of a value: one of the four.
 
     Attributes:
         located: Where it lies.
@@ -55,6 +63,8 @@ class Piece:
         payload: Its bytes.
         part: What it adds to the value of many.
         ref: What there is to know of it without reading it, or before.
+        parts: The objects that its manifest names.
+        is_part: Whether it is one of them.
     """
 
     located: Located
@@ -62,6 +72,8 @@ class Piece:
     payload: Payload | None = None
     part: Part | None = None
     ref: ObjectRef | None = None
+    parts: tuple[ObjectRef, ...] | None = None
+    is_part: bool = False
 
     @property
     def holds_none(self) -> bool:
@@ -129,6 +141,8 @@ class Reader:
             if piece.holds_none:
                 return None
             chosen = piece.located.format
+            if piece.parts is not None:
+                return self._of_parts(piece, piece.parts)
             if (piece.ref and self._scans(chosen)) or self._dimensions(piece):
                 return self._together([piece])
             if piece.ref and isinstance(chosen, SupportsStreaming):
@@ -200,6 +214,14 @@ class Reader:
                     if self.joins and not self._scans(located.format):
                         return Piece(located, part=part_of(located.format, ref))
                     return Piece(located, ref=ref)
+                if has_power(located.format, SupportsParts) and not is_none(payload):
+                    folder = places.parts_of(key, located.format)
+                    refs = cast("SupportsParts", located.format).parts(payload, folder)
+                    later = self.as_type is not None and (
+                        is_reader_type(self.as_type) or is_lazy_type(self.as_type)
+                    )
+                    size = info.size + (0 if later else sum(ref.size for ref in refs))
+                    return Piece(located, size, parts=tuple(refs))
                 if self.joins and not is_none(payload):
                     with self._decoding:
                         part = part_of(located.format, payload)
@@ -249,7 +271,48 @@ class Reader:
                     raise PartitionError(msg, hint=f"{hint}, or in dict[str, …] of it")
         return found
 
+    def _of_parts(self, piece: Piece, refs: Sequence[ObjectRef]) -> Any:
+        if self.as_type is not None and is_reader_type(self.as_type):
+            return stream_batches(self._rows_of(piece, refs))
+        return self._together([piece])
+
+    def _rows_of(self, piece: Piece, refs: Sequence[ObjectRef]) -> Iterator[Rows]:
+        """The rows of one part after another; the next one is opened meanwhile."""
+        inner = cast("SupportsParts", piece.located.format).inner
+        constants = self.dimensions(piece.located)
+
+        def opened(ref: ObjectRef) -> Rows:
+            if isinstance(inner, SupportsStreaming):
+                return Rows(ref.uri, inner.stream(ref, self.as_type), constants)
+            return Rows(ref.uri, inner.decode(verified_part(ref), self.as_type), constants)
+
+        for outcome in run_each(opened, refs, max_concurrency=2, weigh=lambda _: 0):
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.result is not None:
+                yield outcome.result
+
+    def _of_part(self, piece: Piece) -> Piece:
+        """What a part adds: its bytes, verified, or only the columns and rows that are wanted."""
+        ref, chosen = piece.ref, piece.located.format
+        if ref is None or not piece.is_part:
+            return piece
+        above = None
+        if has_power(chosen, SupportsStreaming):
+            above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
+        source = ref if above is not None and ref.size > above else verified_part(ref)
+        with self._decoding:
+            return Piece(piece.located, part=part_of(chosen, source))
+
     def _together(self, pieces: Sequence[Piece]) -> Any:
+        if any(piece.parts is not None for piece in pieces):
+            pieces = [each for piece in pieces for each in _expanded(piece)]
+            if not (self.as_type and self._scans(pieces[0].located.format)):
+                outcomes = run_all(self._of_part, pieces, max_concurrency=_PARTS_AT_ONCE)
+                for outcome in outcomes:
+                    if outcome.error is not None:
+                        raise outcome.error
+                pieces = [outcome.result for outcome in outcomes if outcome.result]
         formats, cls = [piece.located.format for piece in pieces], self.as_type
         columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
         refs = [piece.ref for piece in pieces if piece.ref]
@@ -260,10 +323,25 @@ class Reader:
             for chosen, piece in zip(formats, pieces, strict=True)
         ]
         parts = [part for part in made if part is not None]
-        if cls is not None and len(parts) == len(pieces):
+        if len(parts) == len(pieces):
             return concat_parts(formats, parts, cls, columns)
         msg = f"format {formats[0].name!r} joins nothing"  # pragma: no cover - see check_joined
         raise PartitionError(msg)  # pragma: no cover
+
+
+def _expanded(piece: Piece) -> list[Piece]:
+    """A piece for each of its parts; itself if it has none."""
+    if piece.parts is None:
+        return [piece]
+    inner = cast("SupportsParts", piece.located.format).inner
+    return [
+        Piece(
+            replace(piece.located, key=ref.info.key, format=inner, old_keys=()),
+            ref=ref,
+            is_part=True,
+        )
+        for ref in piece.parts
+    ]
 
 
 def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | None, Any]]:

@@ -77,8 +77,9 @@ class Partitions(Sequence[Target]):
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Target]:
-        path, dimension = self.path, self.dimension
-        return (Target(key, AssetAddress(path, ((dimension, key),))) for key in self.keys)
+        path, dimension, made = self.path, self.dimension, tuple.__new__
+        # Without the call of Python's that a named tuple makes for each.
+        return (made(Target, (key, AssetAddress(path, ((dimension, key),)))) for key in self.keys)
 
     @overload
     def __getitem__(self, index: int) -> Target: ...

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from dagster_buckets.address import Address, asset_of, label_of
 from dagster_buckets.choosing import Formats
@@ -21,12 +21,15 @@ from dagster_buckets.formats.base import (
     Format,
     SupportsCompression,
     SupportsDescribe,
+    SupportsParts,
 )
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.names import AUTO
 from dagster_buckets.objects import Body, Header, ObjectInfo
+from dagster_buckets.parts import PartFolder, check_room
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import get_layout, refuse_type
+from dagster_buckets.powers import has_power
 from dagster_buckets.reading import NONE, Reader
 from dagster_buckets.shapes import item_class
 from dagster_buckets.stores.base import ObjectStore, base_of, console_url
@@ -147,8 +150,9 @@ class ValueStore:
             key = self.layout.key(address, chosen.extension)
         with concerning(str(address), self.store.uri(key)):
             begun = time.monotonic()
-            body = _encode(chosen, value)
             self.places.check_before_write(address, key)
+            folder = self.places.parts_of(key, chosen)
+            body = _encode(chosen, value, self.layout, folder, label_of(address))
             header = Header(format=chosen.name, address=label_of(address))
             # Before the value is stored: nothing after that may fail.
             console = console_url(self.store, key)
@@ -282,9 +286,13 @@ def scheme_of(store: ObjectStore) -> str:
     return store.uri("x").partition(":")[0]
 
 
-def _encode(chosen: Format, value: Any) -> Body:
+def _encode(chosen: Format, value: Any, layout: Layout, folder: PartFolder, label: str) -> Body:
     try:
-        body = chosen.encode(value)
+        if value is not None and has_power(chosen, SupportsParts):
+            check_room(layout, folder)
+            body = cast("SupportsParts", chosen).encode_parts(value, folder, label)
+        else:
+            body = chosen.encode(value)
     except UnsupportedTypeError:
         if value is None:
             return Body.of(NONE)

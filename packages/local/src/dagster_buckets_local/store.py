@@ -152,7 +152,7 @@ class LocalStore:
         """
         uri = self.uri(key)
         with self._found(key) as file, translated(uri):
-            if version is not None and version.etag != _etag(os.fstat(file)):
+            if version is not None and version.etag not in ("", _etag(os.fstat(file))):
                 raise changed(uri)
             return os.fdopen(os.dup(file), "rb")
 

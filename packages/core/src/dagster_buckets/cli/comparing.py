@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dagster_buckets.address import AssetAddress, OpAddress
 from dagster_buckets.cli.inventory import Entry, name_of, partition_of
+from dagster_buckets.cli.manifests import folder_of, manifest_of
 from dagster_buckets.errors import ObjectNotFoundError
 from dagster_buckets.objects import Digest, ObjectInfo
 
@@ -147,7 +148,7 @@ def verified(
     """
     result = Verification()
     here = _written_here(source, records, result)
-    there = {entry.info.uri: entry.info for entry in entries}
+    there = {entry.info.uri: entry for entry in entries}
     _compare_all(source, here, there, result, full=full, tick=tick)
     last = {(record.path, record.partition): record for record in here.values()}
     for entry in entries:
@@ -176,7 +177,7 @@ def _written_here(
 def _compare_all(  # noqa: PLR0913 - what was listed, what was noted, and what for
     source: Source,
     here: Mapping[str, Record],
-    there: Mapping[str, ObjectInfo],
+    there: Mapping[str, Entry],
     result: Verification,
     *,
     full: bool,
@@ -186,8 +187,13 @@ def _compare_all(  # noqa: PLR0913 - what was listed, what was noted, and what f
 
     def compare(item: tuple[str, Record]) -> Finding | bool:
         uri, record = item
-        key = uri.removeprefix(source.base)
-        return compared(source.values.store, record, key, there.get(uri), full=full)
+        key, entry = uri.removeprefix(source.base), there.get(uri)
+        store = source.values.store
+        found = compared(store, record, key, entry.info if entry else None, full=full)
+        if isinstance(found, Finding) or entry is None or not entry.is_manifest:
+            return found
+        reason = _fault_of_parts(store, entry, full=full)
+        return _finding("altered", record, uri, reason, entry.info) if reason else found
 
     def take(outcome: Outcome[tuple[str, Record], Finding | bool]) -> None:
         if outcome.error is not None:
@@ -231,6 +237,22 @@ def compared(
     if same_version or not record.etag:
         return False
     return _finding("altered", record, uri, "it is another version of the same size", info)
+
+
+def _fault_of_parts(store: ObjectStore, entry: Entry, *, full: bool) -> str | None:
+    """What is wrong with the parts that a manifest names."""
+    manifest, folder = manifest_of(store, entry), folder_of(store, entry)
+    there = {info.key: info for info in entry.parts}
+    for part in manifest.parts if manifest else ():
+        key = folder.key(part.name)
+        # Asked for once more: it may have been written after the listing.
+        try:
+            info = there.get(key) or store.head(key)
+        except ObjectNotFoundError:
+            return f"its part {part.name} is not there"
+        if info.size != part.size or (full and digest_in(store, info) != part.digest):
+            return f"its part {part.name} is not the one that was written"
+    return None
 
 
 def digest_in(store: ObjectStore, info: ObjectInfo) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from dagster_buckets.address import AssetAddress, label_of
 from dagster_buckets.cli.comparing import digest_in
+from dagster_buckets.cli.manifests import folder_of, manifest_of
 from dagster_buckets.errors import ConfigurationError, IntegrityError
 from dagster_buckets.names import AUTO
 from dagster_buckets.objects import Body, Digest, Header, ObjectInfo, Repeatable, digest_of
+from dagster_buckets.parts import check_room
 from dagster_buckets.stores.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -97,12 +99,23 @@ def copy(
         StoreError: See there.
     """
     key = new.layout.key(address, stored.extension)
-    body, found = _body(old.store, entry.info)
     new.places.check_before_write(address, key)
     header = Header(format=stored.name, address=label_of(address))
-    written = new.store.put(key, body, header=header)
-    if digest_in(new.store, written) != found():
-        new.store.delete([key])
+    if entry.is_manifest and (manifest := manifest_of(old.store, entry)) is not None:
+        # Before the manifest, so that whoever reads that finds them.
+        there, here = new.places.parts_of(key, stored), folder_of(old.store, entry)
+        check_room(new.layout, there)
+        for part in manifest.parts:
+            _copied(old.store, here.ref(part, entry.info.modified).info, new.store,
+                    there.key(part.name), header)  # fmt: skip
+    _copied(old.store, entry.info, new.store, key, header)
+
+
+def _copied(old: ObjectStore, info: ObjectInfo, new: ObjectStore, key: str, header: Header) -> None:
+    body, found = _body(old, info)
+    written = new.put(key, body, header=header)
+    if digest_in(new, written) != found():
+        new.delete([key])
         msg = f"{written.uri} reads back as other bytes than those that were sent"
         raise IntegrityError(msg, uri=written.uri, hint="it was removed again; run this once more")
 

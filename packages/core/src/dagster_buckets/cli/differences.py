@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dagster_buckets.address import Address, OpAddress
 from dagster_buckets.cli.comparing import digest_in
 from dagster_buckets.cli.inventory import Entry, name_of, partition_of
+from dagster_buckets.cli.manifests import digest_of_parts, manifest_of
 
 if TYPE_CHECKING:
     from dagster_buckets.cli.source import Source
@@ -43,7 +44,7 @@ class Difference:
             and {
                 "uri": entry.info.uri,
                 "format": entry.format,
-                "size_bytes": entry.info.size,
+                "size_bytes": entry.size,
                 "modified": entry.info.modified,
             }
             for side, entry in (("a", self.left), ("b", self.right))
@@ -139,12 +140,18 @@ def _newest(entries: Sequence[Entry], *, ops: bool) -> dict[Address, Entry]:
 def _reason(a: Entry, b: Entry) -> str | None:
     if (a.format, a.compression) != (b.format, b.compression):
         return f"its format is {a.format} in A and {b.format} in B"
-    if a.info.size != b.info.size:
+    if a.is_manifest != b.is_manifest:
+        return f"it lies in parts in {'A' if a.is_manifest else 'B'} only"
+    if not a.is_manifest and a.info.size != b.info.size:
         return f"it has {a.info.size:,} bytes in A and {b.info.size:,} in B"
     return None
 
 
 def _digest(source: Source, entry: Entry, *, full: bool) -> str | None:
+    if entry.is_manifest:
+        manifest = manifest_of(source.values.store, entry)
+        # Names differ between writes; what is in the parts, their digests tell.
+        return "none" if manifest is None else digest_of_parts(manifest)
     if full:
         return digest_in(source.values.store, entry.info)
     header = source.values.store.head(entry.info.key).header

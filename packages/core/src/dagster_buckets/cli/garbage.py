@@ -12,8 +12,14 @@ from dagster_buckets.cli.inventory import Entry, newest
 
 if TYPE_CHECKING:
     from dagster_buckets.cli.source import KnownAsset
+    from dagster_buckets.objects import ObjectInfo
+    from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["Garbage", "garbage_in"]
+__all__ = ["Garbage", "garbage_in", "unnamed_parts"]
+
+
+#: How many manifests are read at once.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,23 @@ class Garbage:
         older_formats: Values that were written again in another format, with those that replaced
             them.
         dropped: Values of partitions that their assets do not have any more.
+        parts: Parts that no manifest names: of values that were replaced, and of killed writers.
     """
 
     runs: dict[str, list[Entry]] = field(default_factory=dict)
     older_formats: list[tuple[Entry, Entry]] = field(default_factory=list)
     dropped: list[Entry] = field(default_factory=list)
+    parts: list[ObjectInfo] = field(default_factory=list)
 
     @property
-    def entries(self) -> list[Entry]:
+    def objects(self) -> list[ObjectInfo]:
         """All objects of it."""
-        of_runs = [entry for entries in self.runs.values() for entry in entries]
-        return [*of_runs, *(old for old, _ in self.older_formats), *self.dropped]
+        entries = [entry for entries in self.runs.values() for entry in entries]
+        entries += [*(old for old, _ in self.older_formats), *self.dropped]
+        # Each once: the parts of what goes go with it.
+        found = {info.key: info for entry in entries for info in entry.objects}
+        found.update((info.key, info) for info in self.parts)
+        return list(found.values())
 
 
 def garbage_in(
@@ -79,6 +91,36 @@ def garbage_in(
             found.older_formats.extend(
                 (old, current) for old in group if old.info.modified < current.info.modified
             )
+    return found
+
+
+def unnamed_parts(
+    store: ObjectStore,
+    entries: Sequence[Entry],
+    older_than: timedelta,
+    now: datetime | None = None,
+) -> list[ObjectInfo]:
+    """The parts that no manifest names, and nobody can be about to write, or still reading.
+
+    One request for each value that has parts.
+
+    Args:
+        store: Where they lie.
+        entries: What is in the bucket.
+        older_than: Parts that were written within so long stay, and so do those whose manifest was
+            replaced within.
+        now: The time; that of the machine by default.
+    """
+    from dagster_buckets.cli.manifests import unnamed
+    from dagster_buckets.transfer import run_all
+
+    limit = (now or datetime.now(UTC)) - older_than
+    found = [e.info for e in entries if e.part_of is not None and e.info.modified < limit]
+    settled = [e for e in entries if e.parts and e.info.modified < limit]
+    for outcome in run_all(lambda e: unnamed(store, e), settled, max_concurrency=_AT_ONCE):
+        if outcome.error is not None:
+            raise outcome.error
+        found += [info for info in outcome.result or () if info.modified < limit]
     return found
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_UNNAMED = "parts that no manifest names"
+
 
 @click.command("gc", cls=Command)
 @click.argument("targets", metavar="[URI]", nargs=-1)
@@ -25,7 +27,7 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option(
     "--uploads-older-than", type=click.FloatRange(min=1), default=24.0, show_default=True,
-    metavar="HOURS", help="For how long nothing came to an unfinished upload.",
+    metavar="HOURS", help="For how long nothing came to an unfinished upload or value.",
 )  # fmt: skip
 @click.option(
     "--dropped-partitions", is_flag=True,
@@ -46,9 +48,9 @@ def command(  # noqa: PLR0913 - the options of a command
     """List what nobody needs any more, and remove it with --yes.
 
     That are outputs of ops of old runs (which re-executions of these runs would still read),
-    objects of a value that was written again in another format long ago, and uploads in parts, or
-    temporary files, that killed writers left. The values of assets stay, unless you ask for those
-    of dropped partitions.
+    objects of a value that was written again in another format long ago, and what killed writers
+    left: uploads in parts, temporary files, and parts of values that no manifest names. The values
+    of assets stay, unless you ask for those of dropped partitions.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def command(  # noqa: PLR0913 - the options of a command
       dagster-buckets gc -m shop.definitions --dropped-partitions
       dagster-buckets gc s3://lake/prod --yes
     """
-    from dagster_buckets.cli.garbage import garbage_in
+    from dagster_buckets.cli.garbage import garbage_in, unnamed_parts
     from dagster_buckets.cli.inventory import inventory
     from dagster_buckets.cli.output import progress
     from dagster_buckets.cli.source import open_source
@@ -73,13 +75,16 @@ def command(  # noqa: PLR0913 - the options of a command
         raise ConfigurationError(msg, hint="name them with -m or -f, or leave the option out")
     assets = source.assets if dropped_partitions else None
     store = source.values.store
+    unfinished = timedelta(hours=uploads_older_than)
     with progress("listed objects") as tick:
-        found = garbage_in(inventory(source, tick=tick), timedelta(days=older_than), assets=assets)
+        entries = inventory(source, tick=tick)
+    found = garbage_in(entries, timedelta(days=older_than), assets=assets)
+    found.parts.extend(unnamed_parts(store, entries, unfinished))
     uploads = None
     if isinstance(store, SupportsSweep):
-        uploads = store.sweep(timedelta(hours=uploads_older_than), dry_run=not yes)
+        uploads = store.sweep(unfinished, dry_run=not yes)
     if yes:
-        store.delete([entry.info.key for entry in found.entries])
+        store.delete([info.key for info in found.objects])
     if as_json:
         _dump(source.base, found, uploads, removed=yes)
     else:
@@ -93,14 +98,14 @@ def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> N
     runs = [
         {
             "run_id": run,
-            "objects": len(entries),
-            "size_bytes": sum(entry.info.size for entry in entries),
+            "objects": sum(len(entry.objects) for entry in entries),
+            "size_bytes": sum(entry.size for entry in entries),
             "modified": newest(entries),
         }
         for run, entries in found.runs.items()
     ]
     older = [
-        {"uri": old.info.uri, "size_bytes": old.info.size, "replaced_by": new.info.uri}
+        {"uri": old.info.uri, "size_bytes": old.size, "replaced_by": new.info.uri}
         for old, new in found.older_formats
     ]
     dropped = [
@@ -108,12 +113,12 @@ def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> N
             "asset": name_of(entry.address),
             "partition": partition_of(entry.address),
             "uri": entry.info.uri,
-            "size_bytes": entry.info.size,
+            "size_bytes": entry.size,
         }
         for entry in found.dropped
     ]
-    total = sum(entry.info.size for entry in found.entries)
-    counts = {"objects": len(found.entries), "size_bytes": total, "unfinished_uploads": uploads}
+    total = sum(info.size for info in found.objects)
+    counts = {"objects": len(found.objects), "size_bytes": total, "unfinished_uploads": uploads}
     dump(
         {
             "uri": base,
@@ -122,6 +127,7 @@ def _dump(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> N
             "runs": runs,
             "older_formats": older,
             "dropped_partitions": dropped,
+            "unnamed_parts": [{"uri": i.uri, "size_bytes": i.size} for i in found.parts],
         }
     )
 
@@ -134,20 +140,24 @@ def _print(base: str, found: Garbage, uploads: int | None, *, removed: bool) -> 
         lines = []
         for run, entries in found.runs.items():
             last = newest(entries)
-            total = sum(entry.info.size for entry in entries)
-            lines.append([run, f"{len(entries):,}", size(total), age(last) if last else ""])
+            count = sum(len(entry.objects) for entry in entries)
+            total = sum(entry.size for entry in entries)
+            lines.append([run, f"{count:,}", size(total), age(last) if last else ""])
         table(["RUN", "OBJECTS", "SIZE", "AGE"], lines, right=("OBJECTS", "SIZE", "AGE"))
     for old, new in found.older_formats:
         click.echo(f"older format  {shown(old.info.uri)}, replaced by {shown(new.info.key)}")
     for entry in found.dropped:
         label = f"{name_of(entry.address)}@{partition_of(entry.address)}"
         click.echo(f"dropped partition  {shown(label)}")
+    if found.parts:
+        click.echo(plural(len(found.parts), "part that no manifest names", _UNNAMED))
     if uploads is None:
         click.echo("unfinished uploads: this store keeps none that could be looked for")
     elif uploads:
         click.echo(plural(uploads, "unfinished upload"))
-    total = sum(entry.info.size for entry in found.entries)
+    objects = found.objects
+    total = sum(info.size for info in objects)
     done = "removed from" if removed else "can go from"
-    click.echo(f"{plural(len(found.entries), 'object')}, {size(total)} {done} {base}")
-    if not removed and (found.entries or uploads):
+    click.echo(f"{plural(len(objects), 'object')}, {size(total)} {done} {base}")
+    if not removed and (objects or uploads):
         click.echo("nothing was changed; remove it with --yes")

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 from dagster_buckets.address import Address, AssetAddress, OpAddress, address_of_label
 from dagster_buckets.errors import BucketsError, ConfigurationError
+from dagster_buckets.names import MANIFEST
+from dagster_buckets.parts import FOLDER, whose_part
 from dagster_buckets.plugins import format_by_extension
 
 if TYPE_CHECKING:
     from dagster_buckets.cli.source import Source
+    from dagster_buckets.formats.base import Format
+    from dagster_buckets.formats.compression import Codec
     from dagster_buckets.layouts.base import Layout
     from dagster_buckets.objects import ObjectInfo
 
@@ -31,11 +35,31 @@ class Entry:
         info: What the store says of it.
         address: Whose value it is; ``None`` if nothing tells, as for files of other tools.
         extension: What tells its format; empty if its key does not.
+        parts: What lies in the folder of its parts, if it is the newest manifest there; what it
+            does not name, too.
+        part_of: Whose part it would be, if a manifest named it; it has no address then.
     """
 
     info: ObjectInfo
     address: Address | None = None
     extension: str = ""
+    parts: tuple[ObjectInfo, ...] = ()
+    part_of: Address | None = None
+
+    @property
+    def objects(self) -> tuple[ObjectInfo, ...]:
+        """Itself and its parts."""
+        return (self.info, *self.parts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(info.size for info in self.objects)
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether its value lies in parts."""
+        return self.extension.endswith(f".{MANIFEST}")
 
     @property
     def path(self) -> tuple[str, ...] | None:
@@ -45,14 +69,19 @@ class Entry:
     @property
     def format(self) -> str | None:
         """The name of its format; ``None`` if no installed one has its extension."""
-        found = format_by_extension(self.extension) if self.address else None
+        found = self._format()
         return found[0].name if found else None
 
     @property
     def compression(self) -> str | None:
         """The codec around the format; ``None`` for none."""
-        found = format_by_extension(self.extension) if self.address else None
+        found = self._format()
         return found[1] if found else None
+
+    def _format(self) -> tuple[Format, Codec | None] | None:
+        if not self.address:
+            return None
+        return format_by_extension(self.extension.removesuffix(f".{MANIFEST}"))
 
 
 def name_of(address: Address | None) -> str | None:
@@ -155,11 +184,38 @@ def _recognized(source: Source, infos: Sequence[ObjectInfo]) -> list[Entry]:
             (stems.find(entry.info) or entry) if entry.address is None else entry
             for entry in entries
         ]
-    unknown = [number for number, entry in enumerate(entries) if entry.address is None]
+    unknown = [
+        number
+        for number, entry in enumerate(entries)
+        if entry.address is None and entry.part_of is None
+    ]
     asked = _by_header(source, [entries[number] for number in unknown])
     for number, entry in zip(unknown, asked, strict=True):
         entries[number] = entry
-    return entries
+    return _with_parts(entries)
+
+
+def _with_parts(entries: Sequence[Entry]) -> list[Entry]:
+    """Parts at their manifests; those that have none stay as they are."""
+    parts: dict[Address, list[ObjectInfo]] = {}
+    for entry in entries:
+        if entry.part_of is not None:
+            parts.setdefault(entry.part_of, []).append(entry.info)
+    newest: dict[Address, Entry] = {}
+    for entry in entries:
+        if entry.address in parts and entry.is_manifest:
+            other = newest.get(entry.address)
+            if other is None or other.info.modified < entry.info.modified:
+                newest[entry.address] = entry
+    found = []
+    for entry in entries:
+        if entry.part_of in newest:
+            continue
+        if entry.address is not None and newest.get(entry.address) is entry:
+            found.append(replace(entry, parts=tuple(parts[entry.address])))
+        else:
+            found.append(entry)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +247,23 @@ class _Stems:
         for layout, stems in self.layouts:
             for stem, extension in layout.split(info.key):
                 address = stems.get(stem)
-                if address and (not extension or format_by_extension(extension)):
+                if address and (not extension or _is_known(extension)):
                     return Entry(info, address, extension)
         return None
+
+
+def _is_known(extension: str) -> bool:
+    return format_by_extension(extension.removesuffix(f".{MANIFEST}")) is not None
 
 
 def _by_key(source: Source, info: ObjectInfo) -> Entry:
     try:
         parsed = source.values.layout.parse(info.key)
+        if parsed:
+            return Entry(info, *parsed)
+        return Entry(info, part_of=whose_part(source.values.layout, info.key))
     except ConfigurationError:  # this layout's keys tell nothing
-        parsed = None
-    return Entry(info, *parsed) if parsed else Entry(info)
+        return Entry(info)
 
 
 def _by_header(source: Source, entries: Sequence[Entry]) -> list[Entry]:
@@ -221,6 +283,8 @@ def _by_header(source: Source, entries: Sequence[Entry]) -> list[Entry]:
             stem = layout.stem(address)
         except BucketsError:
             return replace(entry, info=info)
+        if info.key.startswith(f"{stem}{FOLDER}"):
+            return Entry(info, part_of=address)
         extensions = [e for found, e in layout.split(info.key) if found == stem]
         # The object may be a copy under a key of another value.
         return Entry(info, address, extensions[0]) if extensions else replace(entry, info=info)

@@ -81,7 +81,8 @@ class Row:
             "in_definitions": self.expected,
             "format": entry.format if entry else None,
             "compression": entry.compression if entry else None,
-            "size_bytes": entry.info.size if entry else None,
+            "size_bytes": entry.size if entry else None,
+            "objects": len(entry.objects) if entry else 0,
             "modified": entry.info.modified if entry else None,
             "etag": entry.info.etag if entry else None,
             "uri": entry.info.uri if entry else None,
@@ -168,7 +169,13 @@ def usage_of(entries: Iterable[Entry]) -> list[Usage]:
         name = name_of(entry.address) if kind == "asset" else None
         groups.setdefault((kind, name), []).append(entry)
     found = [
-        Usage(name, kind, len(group), sum(e.info.size for e in group), newest(group))
+        Usage(
+            name,
+            kind,
+            sum(len(e.objects) for e in group),
+            sum(e.size for e in group),
+            newest(group),
+        )
         for (kind, name), group in groups.items()
     ]
     return sorted(found, key=lambda usage: (-usage.size, usage.kind, usage.name or ""))

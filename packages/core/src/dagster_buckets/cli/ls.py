@@ -76,10 +76,11 @@ def _print(base: str, rows: list[Any], *, states: bool) -> None:
     headers = ["ASSET", "PARTITION", "FORMAT", "SIZE", "AGE", *(["STATE"] if states else [])]
     lines = []
     for row in rows:
-        info = row.entry.info if row.entry else None
+        entry = row.entry
         line = [row.label, row.partition or "", row.format or ""]
-        line += [size(info.size), age(info.modified)] if info else ["", ""]
+        line += [size(entry.size), age(entry.info.modified)] if entry else ["", ""]
         lines.append([*line, *([row.state or ""] if states else [])])
     table(headers, lines, right=("SIZE", "AGE"))
-    there = [row.entry.info.size for row in rows if row.entry]
-    click.echo(f"{plural(len(there), 'object')}, {size(sum(there))} in {base}")
+    there = [row.entry for row in rows if row.entry]
+    objects, total = sum(len(e.objects) for e in there), sum(e.size for e in there)
+    click.echo(f"{plural(objects, 'object')}, {size(total)} in {base}")

@@ -123,7 +123,7 @@ class _Sides:
         location = location_of(address, entry.extension)
         partition = location.partition_key if location else None
         if self.old_source is None or self.new_source is None:
-            return self._by_value(address, asset, partition, entry.info.size)
+            return self._by_value(address, asset, partition, entry.size)
         options = asset.options if asset else Options()
         old, new = (
             source.of(address.path).having(options.format_options)
@@ -132,13 +132,13 @@ class _Sides:
         stored = format_of(old, entry, first_named(options.format, self.old.format))
         wanted = first_named(options.format, self.new.format)
         if stored is None or not takes(old, new, stored, wanted):
-            return self._by_value(address, asset, partition, entry.info.size)
+            return self._by_value(address, asset, partition, entry.size)
 
         def act() -> How:
             copy(old, new, entry, address, stored)
             return "copied"
 
-        return Move(address, "copied", act, entry.info.size)
+        return Move(address, "copied", act, entry.size)
 
     def _by_value(
         self, address: AssetAddress, asset: Asset | None, partition: str | None, size: int | None

@@ -195,7 +195,7 @@ def between_buckets(
             copy(old.values, new.values, entry, address, stored)
             return "copied"
 
-        return Move(address, "copied", act, entry.info.size)
+        return Move(address, "copied", act, entry.size)
 
     plan_copies(entries, there, plan, move, overwrite=overwrite)
     return Journey(old.base, new.base, plan, AT_ONCE)

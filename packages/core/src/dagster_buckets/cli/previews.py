@@ -6,11 +6,15 @@ import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from dagster_buckets.cli.manifests import folder_of
 from dagster_buckets.errors import BucketsError
-from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows
+from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows, SupportsParts
 from dagster_buckets.formats.describing import columns_of, values_of
+from dagster_buckets.formats.manifests import Manifest
+from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Column, Payload
 from dagster_buckets.plugins import format_by_extension, get_format
+from dagster_buckets.powers import has_power
 from dagster_buckets.reading import is_none
 from dagster_buckets.references import ObjectRef
 
@@ -88,6 +92,8 @@ def preview(values: ValueStore, entry: Entry, rows: int) -> Preview:
     end = values.store.peek(entry.info.key, _END)
     if _whole(end) and is_none(end):
         return Preview("none", note="None was stored")
+    if entry.is_manifest and has_power(chosen, SupportsParts):
+        return _of_parts(cast("SupportsParts", chosen), end, values, entry, rows)
     if _is_text(plain) and not isinstance(plain, SupportsConcat):
         return _text(values.store, end, codec)
     return (
@@ -99,7 +105,7 @@ def preview(values: ValueStore, entry: Entry, rows: int) -> Preview:
 
 def _format_of(entry: Entry) -> tuple[Format, Codec | None] | None:
     if entry.extension:
-        return format_by_extension(entry.extension)
+        return format_by_extension(entry.extension.removesuffix(f".{MANIFEST}"))
     name = entry.info.header.format if entry.info.header else None
     try:
         return None if name is None else (get_format(name), None)
@@ -127,6 +133,19 @@ def _table(chosen: Format, end: Payload, store: ObjectStore, rows: int) -> Previ
     if end.info.size > _WHOLE:
         return None
     return _of_table(chosen.decode(store.get(end.info.key), pa.Table), rows)
+
+
+def _of_parts(
+    chosen: SupportsParts, end: Payload, values: ValueStore, entry: Entry, rows: int
+) -> Preview:
+    """Rows and columns as the manifest tells them, and the first rows of the first part."""
+    payload = end if _whole(end) else values.store.get(entry.info.key)
+    manifest = Manifest.of(payload)
+    (first, *others) = chosen.parts(payload, folder_of(values.store, entry))
+    found = _table(chosen.inner, values.store.peek(first.info.key, _END), values.store, rows)
+    note = f"in {len(others) + 1:,} parts" if others else None
+    head = found.head if found else None
+    return Preview("table", manifest.rows, columns_of(manifest.schema), head, note=note)
 
 
 def _of_table(table: pa.Table, rows: int) -> Preview:

@@ -91,7 +91,7 @@ def _dump(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> N
             "partition": partition_of(entry.address),
             "partitions": partitions,
             "uri": info.uri,
-            "size_bytes": info.size,
+            "size_bytes": entry.size,
             "modified": info.modified,
             "etag": info.etag,
             "format": entry.format,
@@ -115,7 +115,8 @@ def _print(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> 
     pair("uri", info.uri)
     codec = f", compressed with {entry.compression}" if entry.compression else ""
     pair("format", f"{entry.format or 'unknown'}{codec}")
-    pair("size", f"{size(info.size)} ({plural(info.size, 'byte')})")
+    parts = f", in {plural(len(entry.parts), 'part')}" if entry.parts else ""
+    pair("size", f"{size(entry.size)} ({plural(entry.size, 'byte')}{parts})")
     pair("modified", f"{info.modified.isoformat()} ({age(info.modified)} ago)")
     pair("etag", info.etag or None)
     if info.header is None:

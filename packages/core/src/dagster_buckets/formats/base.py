@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dagster_buckets.objects import Body, Payload
+    from dagster_buckets.parts import PartFolder
     from dagster_buckets.references import ObjectRef
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SupportsDescribe",
     "SupportsFirstRows",
     "SupportsLazy",
+    "SupportsParts",
     "SupportsStreaming",
     "SupportsStructures",
 ]
@@ -150,14 +152,15 @@ class SupportsConcat(Protocol):
     def concat(
         self,
         parts: Sequence[Part],
-        as_type: type,
+        as_type: type | None,
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """One value of all parts, in this order.
 
         Args:
             parts: At least one.
-            as_type: A class that :meth:`can_concat`.
+            as_type: A class that :meth:`can_concat`; ``None`` for the one that was written, which
+                is asked of formats of parts only (:class:`SupportsParts`).
             columns: Of each object the constant columns to add after those of the data (the
                 dimensions and keys of its partition), all of Arrow's type ``string``.
 
@@ -218,6 +221,42 @@ class SupportsStreaming(Protocol):
         Raises:
             ObjectNotFoundError, StoreUnavailableError: The object was deleted or written again.
             UnsupportedTypeError, DecodeError: As of :meth:`Format.decode`.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsParts(Protocol):
+    """The power to keep a value in several objects, which a manifest names.
+
+    The manifest is the object of the value: it is written last and read first. Parts have names
+    that no other write has, so whoever has read a manifest finds what it names.
+    """
+
+    @property
+    def inner(self) -> Format:
+        """The format of the parts."""
+        ...
+
+    def encode_parts(self, value: Any, folder: PartFolder, label: str | None) -> Body:
+        """Write the parts of a value, and give its manifest.
+
+        Args:
+            value: The value.
+            folder: Takes the parts.
+            label: Whose value it is, for their headers.
+
+        Raises:
+            UnsupportedTypeError, EncodeError: As of :meth:`Format.encode`. No part is left then.
+            StoreError: The store failed.
+        """
+        ...
+
+    def parts(self, payload: Payload, folder: PartFolder) -> Sequence[ObjectRef]:
+        """The parts that a manifest names, in order. No request.
+
+        Raises:
+            DecodeError: It is no manifest.
         """
         ...
 

@@ -172,7 +172,7 @@ class _CompressedParts(Compressed):
     def concat(
         self,
         parts: Sequence[Part],
-        as_type: type,
+        as_type: type | None,
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         return self.inner.concat(parts, as_type, columns)

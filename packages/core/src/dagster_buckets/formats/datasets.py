@@ -170,7 +170,10 @@ class ObjectsDataset(ds.FileSystemDataset):
 
     def at(self, positions: Sequence[int]) -> ObjectsDataset:
         """The same columns and rows of the objects at these positions."""
-        objects = self._known().at(positions)
+        return self.of(self._known().at(positions))
+
+    def of(self, objects: Objects) -> ObjectsDataset:
+        """The same columns and rows of other objects, which have the same schema."""
         return ObjectsDataset(objects, self._whole, self._names, self._rows)
 
     def _known(self) -> Objects:

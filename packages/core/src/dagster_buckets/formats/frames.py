@@ -35,6 +35,7 @@ __all__ = [
     "arrow_buffer",
     "can_convert",
     "comes_back_as",
+    "comes_in_parts",
     "concat_tables",
     "empty_frame",
     "from_arrow",
@@ -56,6 +57,7 @@ FRAME_CLAIMS = (
     "pyarrow.lib.RecordBatch",
     "polars.lazyframe.frame.LazyFrame",
     "pyarrow._dataset.Dataset",
+    "dask.dataframe.dask_expr._collection.DataFrame",
     "__arrow_c_stream__",
 )
 
@@ -134,6 +136,11 @@ def arrow_buffer(data: Buffer) -> pa.Buffer:
 def is_frame_type(cls: type) -> bool:
     """Whether :func:`from_arrow` gives this class and several of them make one."""
     return qualified(cls) in _CONVERTERS
+
+
+def comes_in_parts(cls: type) -> bool:
+    """Whether values of this class are written in parts only: nobody holds all of one."""
+    return qualified(cls) == "dask.dataframe.dask_expr._collection.DataFrame"
 
 
 def is_reader_type(cls: type) -> bool:

@@ -38,7 +38,8 @@ def scan_objects(  # noqa: PLR0913, PLR0917 - what a format knows of a scan
     Args:
         kind: The format of all objects.
         refs: The objects; at least one.
-        as_type: ``polars.LazyFrame``, ``pyarrow.dataset.Dataset`` or ``duckdb.DuckDBPyRelation``.
+        as_type: ``polars.LazyFrame``, ``pyarrow.dataset.Dataset``, ``duckdb.DuckDBPyRelation`` or
+            ``dask.dataframe.DataFrame``.
             A relation has a connection of its own, because a connection refuses a second call
             while it is busy, and relations are made on many threads.
         columns: Of each object the constant columns to add.
@@ -54,7 +55,8 @@ def scan_objects(  # noqa: PLR0913, PLR0917 - what a format knows of a scan
     convert = _converter(as_type)
     if convert is None:
         msg = f"{refs[0].uri} cannot be scanned through {qualified(as_type)}"
-        hint = "ask for polars.LazyFrame, pyarrow.dataset.Dataset or duckdb.DuckDBPyRelation"
+        hint = "ask for polars.LazyFrame, pyarrow.dataset.Dataset, duckdb.DuckDBPyRelation or "
+        hint += "dask.dataframe.DataFrame"
         raise UnsupportedTypeError(msg, uri=refs[0].uri, hint=hint)
     from dagster_buckets.formats.datasets import open_dataset
 
@@ -79,6 +81,10 @@ def scan_of_table(table: pa.Table, cls: type) -> Any:
         import duckdb
 
         return duckdb.connect().from_arrow(clean)
+    if _converter(cls) is _to_dask:
+        import dask.dataframe as dd
+
+        return dd.from_pandas(clean.to_pandas(), npartitions=1)
     import pyarrow.dataset as ds
 
     return ds.dataset(clean)
@@ -98,6 +104,11 @@ def empty_scan(cls: type) -> Any:
         import polars as pl
 
         return pl.LazyFrame()
+    if _converter(cls) is _to_dask:
+        import dask.dataframe as dd
+        import pandas as pd
+
+        return dd.from_pandas(pd.DataFrame(), npartitions=1)
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -133,6 +144,12 @@ def _to_relation(dataset: ObjectsDataset, projection: Projection) -> Any:
     return duckdb.connect().from_arrow(_to_dataset(dataset, projection))
 
 
+def _to_dask(dataset: ObjectsDataset, projection: Projection) -> Any:
+    from dagster_buckets.formats.dask_frames import frame_of
+
+    return frame_of(_to_dataset(dataset, projection))
+
+
 def _names(dataset: ObjectsDataset, projection: Projection) -> list[str] | None:
     """The columns that a projection leaves, and those of the partitions."""
     objects = dataset.objects
@@ -152,6 +169,7 @@ _CONVERTERS: dict[tuple[str, str], Callable[[ObjectsDataset, Projection], Any]] 
     ("polars", "LazyFrame"): _to_lazy_frame,
     ("pyarrow", "Dataset"): _to_dataset,
     ("pyarrow", "FileSystemDataset"): _to_dataset,
+    ("dask", "DataFrame"): _to_dask,
     ("duckdb", "DuckDBPyRelation"): _to_relation,
     ("_duckdb", "DuckDBPyRelation"): _to_relation,
 }

@@ -102,7 +102,7 @@ class TableFormat(ABC):
     def concat(
         self,
         parts: Sequence[Part],
-        as_type: type,
+        as_type: type | None,
         columns: Sequence[Mapping[str, str]] | None = None,
     ) -> Any:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""

@@ -111,7 +111,7 @@ class ObjectStore(Protocol):
         """Exactly these bytes of this version; one request up to 16 MiB. Nothing is verified.
 
         Args:
-            version: As another method described it.
+            version: As another method described it. Without an ETag it is whatever is there.
             start: Of the first byte.
             stop: Behind the last byte; at most the size.
 
@@ -130,7 +130,8 @@ class ObjectStore(Protocol):
         Args:
             key: Relative to the store's prefix.
             version: Read this version, as another method described it; no request is made before
-                the first read. The default reads the version that is there now.
+                the first read. The default reads the version that is there now, and so does one
+                without an ETag, whose size then has to be right.
 
         Raises:
             ObjectNotFoundError: There is none.

@@ -111,14 +111,14 @@ class MemoryStore:
     def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         data, info = self._find(version.key)
-        if version.etag != info.etag:
+        if version.etag not in ("", info.etag):
             raise changed(info.uri)
         return memoryview(data)[start:stop]
 
     def open(self, key: str, version: ObjectInfo | None = None) -> BinaryIO:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         data, info = self._find(key)
-        if version is not None and version.etag != info.etag:
+        if version is not None and version.etag not in ("", info.etag):
             raise changed(info.uri)
         return io.BytesIO(data)
 

@@ -7,6 +7,7 @@ import secrets
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,15 @@ class StoreConformance:
         with pytest.raises(ObjectNotFoundError):
             store.get("new")
         assert raw.keys() == ["base/prefix/x"]
+
+    def test_a_version_without_an_etag_is_the_one_that_is_there(self, store: ObjectStore) -> None:
+        written = store.put("x", Body.of(b"0123456789"))
+        anyone = replace(written, etag="")
+        assert bytes(store.read_range(anyone, 2, 5)) == b"234"
+        with store.open("x", anyone) as file:
+            assert file.read() == b"0123456789"
+        store.put("x", Body.of(b"abcdefghij"))
+        assert bytes(store.read_range(anyone, 2, 5)) == b"cde"
 
     # -- what is known about an object ---------------------------------------------------------
 

@@ -1,0 +1,106 @@
+"""Parts: the objects beside a manifest, in the folder that only they use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dagster_buckets.address import Address
+from dagster_buckets.errors import ConfigurationError, IntegrityError
+from dagster_buckets.formats.manifests import PartEntry
+from dagster_buckets.layouts.base import Layout
+from dagster_buckets.names import MANIFEST
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.base import ObjectStore
+
+__all__ = ["FOLDER", "PartFolder", "check_room", "verified_part", "whose_part"]
+
+#: Behind what the keys of a value begin with: a name with a dot, which no asset's folder has.
+FOLDER = "parts/"
+
+
+def whose_part(layout: Layout, key: str) -> Address | None:
+    """The address whose value an object can be a part of; ``None`` if its key is no part's.
+
+    Raises:
+        ConfigurationError: The keys of the layout do not tell.
+    """
+    at = key.rfind(f".{FOLDER}")
+    if at < 0:
+        return None
+    parsed = layout.parse(f"{key[: at + 1]}{MANIFEST}")
+    return parsed[0] if parsed else None
+
+
+def check_room(layout: Layout, folder: PartFolder) -> None:
+    """Refuse a layout under which the keys of parts could be those of values.
+
+    Raises:
+        ConfigurationError: That is so, or nobody knows.
+    """
+    try:
+        taken = layout.parse(folder.key("part-0.x")) is not None
+    except ConfigurationError:
+        taken = True
+    if taken or not layout.exclusive:
+        msg = f"the layout {layout.name!r} has no room for the parts of a value"
+        raise ConfigurationError(msg, hint="choose layout='hive', or leave part_size out")
+
+
+@dataclass(frozen=True, slots=True)
+class PartFolder:
+    """Where the parts of one value lie.
+
+    Args:
+        store: In which store.
+        stem: What the keys of the value begin with, its dot included.
+    """
+
+    store: ObjectStore
+    stem: str
+
+    def key(self, name: str) -> str:
+        """Of a part."""
+        return f"{self.stem}{FOLDER}{name}"
+
+    def put(self, name: str, body: Body, format_name: str, label: str | None) -> ObjectInfo:
+        """Write a part; raises as :meth:`~dagster_buckets.stores.base.ObjectStore.put`."""
+        return self.store.put(self.key(name), body, header=Header(format_name, label))
+
+    def delete_of(self, write_id: str) -> None:
+        """Remove what one write has put here, which no manifest names."""
+        found = self.store.scan(self.key(f"part-{write_id}-"))
+        self.store.delete([info.key for info in found])
+
+    def ref(self, part: PartEntry, written: datetime) -> ObjectRef:
+        """A part that was not read.
+
+        Its name is unique to its write and it is never written again, so no version has to be
+        told; what is read in full is compared with the digest in the manifest.
+
+        Args:
+            part: Which.
+            written: When the manifest was.
+        """
+        key = self.key(part.name)
+        header = Header(size=part.size, digest=part.digest)
+        info = ObjectInfo(key, self.store.uri(key), part.size, "", written, header)
+        return ObjectRef(info, self.store)
+
+
+def verified_part(ref: ObjectRef) -> Payload:
+    """A part, read in full and compared with its manifest.
+
+    Raises:
+        ObjectNotFoundError: It is not there any more.
+        IntegrityError: It is another one than the manifest says.
+    """
+    payload, told = ref.get(), ref.info.header or Header()
+    header = payload.info.header
+    found = payload.info.size, header.digest if header else told.digest
+    if found != (told.size, told.digest):
+        msg = f"{ref.uri} has {found[0]:,} bytes and the digest {found[1]}, its manifest says "
+        msg += f"{told.size:,} and {told.digest}"
+        raise IntegrityError(msg, uri=ref.uri, hint="materialize the value again")
+    return payload
