@@ -32,6 +32,7 @@ EVERYWHERE = {
     "test_metadata",
     "test_migrate",
     "test_ops",
+    "test_parts",
     "test_partitions",
     "test_pickles",
     "test_read_from",

@@ -1,7 +1,5 @@
 """Dask: its workers write and read the parts, and one of them is killed."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
@@ -36,7 +34,7 @@ def client() -> Iterator[Client]:
     """Two processes; what they say goes nowhere."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -141,9 +139,7 @@ def test_a_worker_that_is_killed_is_replaced(
 ) -> None:
     @dg.asset
     def survived() -> dd.DataFrame:
-        return dd.from_map(
-            dies_once, range(6), folder=str(tmp_path), meta=numbers(0).iloc[:0]
-        )
+        return dd.from_map(dies_once, range(6), folder=str(tmp_path), meta=numbers(0).iloc[:0])
 
     @dg.asset
     def rows(survived: pd.DataFrame) -> list[int]:

@@ -1,7 +1,5 @@
 """Values in parts: through Dagster, on every store, and when their writer is killed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -37,6 +35,10 @@ DAYS = dg.StaticPartitionsDefinition(["d1", "d2", "d3"])
 ROWS = 10_000
 
 
+def total(values: Any) -> int:
+    return int(sum(values))
+
+
 def rows(day: str = "d1") -> pa.Table:
     start = int(day[1:]) * ROWS
     return pa.table({"n": range(start, start + ROWS)})
@@ -50,15 +52,12 @@ def orders() -> pa.Table:
 @dg.asset(metadata=IN_PARTS)
 def streamed() -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in rows().to_batches(max_chunksize=999):
-            yield batch
+        yield from rows().to_batches(max_chunksize=999)
 
     return pa.RecordBatchReader.from_batches(rows().schema, batches())
 
 
-@dg.asset(
-    metadata=IN_PARTS, partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run()
-)
+@dg.asset(metadata=IN_PARTS, partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
 def daily(context: dg.AssetExecutionContext) -> PartitionStream[pa.Table]:
     return PartitionStream((day, rows(day)) for day in context.partition_keys)
 
@@ -77,7 +76,7 @@ def test_one_asset_and_all_who_take_it(manager: BucketIOManager, asset: Any) -> 
 
     @dg.asset(ins={"found": dg.AssetIn(name)})
     def as_dataset(found: ds.Dataset) -> int:
-        return sum(found.to_table()["n"].to_pylist())
+        return total(found.to_table()["n"].to_pylist())
 
     @dg.asset(ins={"found": dg.AssetIn(name)})
     def as_relation(found: duckdb.DuckDBPyRelation) -> int:
@@ -85,7 +84,7 @@ def test_one_asset_and_all_who_take_it(manager: BucketIOManager, asset: Any) -> 
 
     @dg.asset(ins={"found": dg.AssetIn(name)})
     def as_batches(found: pa.RecordBatchReader) -> int:
-        return sum(sum(batch["n"].to_pylist()) for batch in found)
+        return total(total(batch["n"].to_pylist()) for batch in found)
 
     @dg.asset(ins={"found": dg.AssetIn(name)})
     def as_reference(found: ObjectRef) -> str:
@@ -94,7 +93,7 @@ def test_one_asset_and_all_who_take_it(manager: BucketIOManager, asset: Any) -> 
     takers = [as_frame, as_scan, as_dataset, as_relation, as_batches, as_reference]
     result = run([asset, *takers], manager)
 
-    wanted = sum(rows()["n"].to_pylist())
+    wanted = total(rows()["n"].to_pylist())
     for taker in takers[:-1]:
         assert result.output_for_node(taker.key.path[-1]) == wanted
     uri = result.output_for_node("as_reference")
@@ -133,7 +132,7 @@ def test_partitions_in_parts(manager: BucketIOManager) -> None:
     ])  # fmt: skip
 
     assert result.output_for_node("joined") == {"d1": ROWS, "d2": ROWS, "d3": ROWS}
-    assert result.output_for_node("scanned") == sum(rows("d2")["n"].to_pylist())
+    assert result.output_for_node("scanned") == total(rows("d2")["n"].to_pylist())
     assert result.output_for_node("each") == {"d1": ROWS, "d2": 2 * ROWS, "d3": 3 * ROWS}
     assert result.output_for_node("one_after_another") == 3 * ROWS
 

@@ -135,7 +135,7 @@ def test_only_what_is_old_can_go(lake: ValueStore) -> None:
     lake.write(AssetAddress.of(["a"]), b"1", format_name="bytes")
     entries = inventory(Source(lake))
     day, now = timedelta(days=1), datetime.now(UTC)
-    assert garbage_in(entries, day, now).entries == []
+    assert garbage_in(entries, day, now).objects == []
     found = garbage_in(entries, day, now + 2 * day)
     assert list(found.runs) == ["r"]
     assert [(old.info.key, new.info.key) for old, new in found.older_formats] == [

@@ -20,7 +20,6 @@ from dagster_buckets import (
     Body,
     ConfigurationError,
     DecodeError,
-    EncodeError,
     HiveLayout,
     IntegrityError,
     LegacyLayout,
@@ -94,7 +93,7 @@ VALUES: list[Callable[[], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("format_name", ["parquet", "arrow", "csv", "ndjson"])
+@pytest.mark.parametrize("format_name", ["parquet", "arrow"])
 @pytest.mark.parametrize("number", range(len(VALUES)))
 def test_a_value_comes_back_as_it_would_from_one_object(
     values: ValueStore, format_name: str, number: int
@@ -102,12 +101,7 @@ def test_a_value_comes_back_as_it_would_from_one_object(
     value = VALUES[number]()
     other = ADDRESS.of(["shop", "whole"])
     whole = ValueStore(values.store, HiveLayout())
-    try:
-        whole.write(other, value, format_name=format_name)
-    except EncodeError:
-        with pytest.raises(EncodeError):
-            values.write(ADDRESS, value, format_name=format_name)
-        return
+    whole.write(other, value, format_name=format_name)
 
     stored = values.write(ADDRESS, value, format_name=format_name)
 
@@ -125,17 +119,17 @@ def test_a_value_comes_back_as_it_would_from_one_object(
 @pytest.mark.parametrize(
     "value",
     [
-        lambda: numbers(300).to_reader(max_chunksize=7),
-        lambda: pl.LazyFrame({"n": range(300)}),
-        lambda: ds.dataset(numbers(300)),
-        lambda: duckdb.sql("SELECT unnest(range(300)) AS n"),
+        lambda: numbers(500).to_reader(max_chunksize=7),
+        lambda: pl.LazyFrame({"n": range(500)}),
+        lambda: ds.dataset(numbers(500)),
+        lambda: duckdb.sql("SELECT unnest(range(500)) AS n"),
     ],
 )
 def test_streams_roll_over(values: ValueStore, store: Failing, value: Callable[[], Any]) -> None:
     stored = values.write(ADDRESS, value(), format_name="parquet")
-    assert stored.description.rows == 300
+    assert stored.description.rows == 500
     assert stored.description.parts == len(parts_in(store)) > 3
-    assert values.read(ADDRESS, pa.Table)["n"].to_pylist() == list(range(300))
+    assert values.read(ADDRESS, pa.Table)["n"].to_pylist() == list(range(500))
 
 
 @pytest.mark.parametrize("format_name", ["parquet", "arrow"])
@@ -168,8 +162,9 @@ def test_none_is_a_value(values: ValueStore, store: Failing) -> None:
 def test_what_is_no_table_is_refused(values: ValueStore, store: Failing) -> None:
     with pytest.raises(UnsupportedTypeError, match="writes frames"):
         values.write(ADDRESS, {"a": 1}, format_name="parquet")
-    with pytest.raises(ConfigurationError, match="cannot lie in parts"):
-        values.write(ADDRESS, {"a": 1}, format_name="json")
+    for name, value in (("json", {"a": 1}), ("csv", numbers(1)), ("text", "a")):
+        with pytest.raises(ConfigurationError, match="cannot lie in parts"):
+            values.write(ADDRESS, value, format_name=name)
     assert list(store.scan()) == []
 
 
@@ -344,15 +339,16 @@ def test_who_has_the_old_manifest_finds_its_parts(values: ValueStore, store: Fai
 
 
 @pytest.mark.parametrize("as_type", [None, pa.Table, pl.LazyFrame, pa.RecordBatchReader])
-def test_a_part_that_is_not_there(
-    values: ValueStore, store: Failing, as_type: type | None
-) -> None:
+def test_a_part_that_is_not_there(values: ValueStore, store: Failing, as_type: type | None) -> None:
     values.write(ADDRESS, numbers(250), format_name="parquet")
     store.delete([parts_in(store)[1]])
-    with pytest.raises(Exception, match="data.parts") as failed:
-        found = values.read(ADDRESS, as_type, format_name="parquet")
-        found = found.collect() if isinstance(found, pl.LazyFrame) else found.read_all()
-    assert isinstance(failed.value, ObjectNotFoundError | OSError | pl.exceptions.PolarsError)
+    with pytest.raises((ObjectNotFoundError, OSError, pl.exceptions.PolarsError)) as failed:
+        all_of(values.read(ADDRESS, as_type, format_name="parquet"))
+    assert "data.parts" in str(failed.value)
+
+
+def all_of(found: Any) -> Any:
+    return found.collect() if isinstance(found, pl.LazyFrame) else found.read_all()
 
 
 def test_a_part_that_is_another_one(values: ValueStore, store: Failing) -> None:

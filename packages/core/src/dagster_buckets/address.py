@@ -59,9 +59,7 @@ class AssetAddress:
     partition: tuple[tuple[str, str], ...] = ()
 
     # There are as many as an asset has partitions: one call instead of the generated two.
-    def __init__(
-        self, path: tuple[str, ...], partition: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def __init__(self, path: tuple[str, ...], partition: tuple[tuple[str, str], ...] = ()) -> None:
         if not path:
             msg = "an asset address needs at least one key part"
             raise ConfigurationError(msg)

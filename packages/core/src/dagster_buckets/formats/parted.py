@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.errors import BucketsError, ConfigurationError, EncodeError
 from dagster_buckets.formats.arrow_tables import noted, to_arrow
-from dagster_buckets.formats.base import Part
+from dagster_buckets.formats.base import Part, SupportsLazy
 from dagster_buckets.formats.describing import Described, columns_of
 from dagster_buckets.formats.frames import comes_in_parts
 from dagster_buckets.formats.manifests import Manifest, PartEntry
@@ -35,12 +35,12 @@ _AT_ONCE = 2
 
 
 def parted(inner: Format, part_size: Any) -> Format:
-    """A format of tables whose values lie in parts.
+    """A format of tables whose values lie in parts, if it is one that can be scanned.
 
     Raises:
         ConfigurationError: The format has no parts, or they would hold nothing.
     """
-    if not isinstance(inner, TableFormat):
+    if not (isinstance(inner, TableFormat) and isinstance(inner, SupportsLazy)):
         msg = f"values in format {inner.name!r} cannot lie in parts"
         raise ConfigurationError(msg, hint="leave part_size out, or choose format='parquet'")
     if not isinstance(part_size, int) or isinstance(part_size, bool) or part_size < 1:
