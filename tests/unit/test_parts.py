@@ -33,8 +33,8 @@ from dagster_buckets import (
 from dagster_buckets.cli.garbage import unnamed_parts
 from dagster_buckets.cli.inventory import inventory
 from dagster_buckets.cli.source import Source
-from dagster_buckets.formats.manifests import Manifest
 from dagster_buckets.formats.part_statistics import statistics_of
+from dagster_buckets.manifests import Manifest
 from dagster_buckets.parts import whose_part
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from dagster_buckets.address import Address
 from dagster_buckets.errors import ConfigurationError, IntegrityError
-from dagster_buckets.formats.manifests import PartEntry
 from dagster_buckets.layouts.base import Layout
+from dagster_buckets.manifests import PartEntry
 from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dagster_buckets.formats.manifests import Manifest
+from dagster_buckets.manifests import Manifest
 from dagster_buckets.objects import ObjectInfo, digest_of
 from dagster_buckets.parts import PartFolder
 from dagster_buckets.reading import is_none

@@ -10,7 +10,7 @@ from dagster_buckets.cli.manifests import folder_of
 from dagster_buckets.errors import BucketsError
 from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows, SupportsParts
 from dagster_buckets.formats.describing import columns_of, values_of
-from dagster_buckets.formats.manifests import Manifest
+from dagster_buckets.manifests import Manifest
 from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Column, Payload
 from dagster_buckets.plugins import format_by_extension, get_format

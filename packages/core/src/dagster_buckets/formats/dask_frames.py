@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.datasets import ObjectsDataset
-from dagster_buckets.formats.manifests import PartEntry
 from dagster_buckets.formats.parted import write_part
+from dagster_buckets.manifests import PartEntry
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,10 +13,10 @@ from dagster_buckets.formats.arrow_tables import noted, to_arrow
 from dagster_buckets.formats.base import Part, SupportsLazy
 from dagster_buckets.formats.describing import Described, columns_of
 from dagster_buckets.formats.frames import comes_in_parts
-from dagster_buckets.formats.manifests import Manifest, PartEntry
 from dagster_buckets.formats.part_statistics import statistics_of
 from dagster_buckets.formats.sources import batches_of
 from dagster_buckets.formats.tables import TableFormat
+from dagster_buckets.manifests import Manifest, PartEntry
 from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Body, Description, Payload
 from dagster_buckets.transfer import run_each
