@@ -358,6 +358,14 @@ def stock(session: nox.Session) -> None:
     session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *tests, *session.posargs)
 
 
+@nox.session
+def stock_short(session: nox.Session) -> None:
+    """Of `stock` what a change can break for those who come from there: pages, and migrations."""
+    install_stock(session)
+    tests = [f"tests/compat/test_stock_{name}.py" for name in ("pages", "migrate", "example")]
+    session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *tests, *session.posargs)
+
+
 def install_stock(session: nox.Session, group: str = "stock") -> None:
     """Installs Dagster's own managers, in versions that go together, and ours beside them."""
     tool(

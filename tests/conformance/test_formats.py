@@ -421,7 +421,7 @@ def test_tables_of_every_type_come_back(name: str, table: pa.Table) -> None:
 
 @pytest.mark.parametrize("name", ["csv", "ndjson"])
 @pytest.mark.parametrize("typed", [False, True], ids=["guessed", "typed"])
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(table=arrow_tables())
 def test_any_table_comes_back_or_is_refused(name: str, typed: bool, table: pa.Table) -> None:  # noqa: FBT001
     types = {field.name: str(field.type) for field in table.schema} if typed else None

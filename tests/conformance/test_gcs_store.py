@@ -624,7 +624,7 @@ def silent_port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-@pytest.mark.parametrize("kind", ["refused", "silent"])
+@pytest.mark.parametrize("kind", ["refused", pytest.param("silent", marks=pytest.mark.long)])
 def test_dead_endpoint_fails_in_time(kind: str) -> None:
     with (
         silent_port() as port,

@@ -140,7 +140,14 @@ use(stores[0])
 """
 
 
-@pytest.mark.parametrize("script", [USED, UNUSED, BUSY], ids=["used", "unused", "busy"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(USED, id="used"),
+        pytest.param(UNUSED, id="unused", marks=pytest.mark.long),
+        pytest.param(BUSY, id="busy", marks=pytest.mark.long),
+    ],
+)
 def test_forks(moto_endpoint: str, bucket: str, script: str) -> None:  # noqa: F811
     subprocess.run(  # noqa: S603 - our own code
         # Python warns of forks in processes with threads.

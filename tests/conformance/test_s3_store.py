@@ -111,6 +111,7 @@ class TestS3Store(StoreConformance):
         return RawS3(client, bucket)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wire", ["boto3"], indirect=True)
 @pytest.mark.usefixtures("wire")
 class TestS3StoreWithoutObstore(TestS3Store):
