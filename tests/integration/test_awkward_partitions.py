@@ -72,7 +72,9 @@ def test_hostile_names_are_written_and_read_one_by_one(
     ]
 
 
-@pytest.mark.parametrize("make_manager", ["memory", "local"], indirect=True)
+@pytest.mark.parametrize(
+    "make_manager", ["memory", pytest.param("local", marks=pytest.mark.long)], indirect=True
+)
 def test_ten_thousand_partitions_in_one_load(make_manager: MakeManager) -> None:
     manager = make_manager()
     many = [f"p{number:05}" for number in range(10_000)]

@@ -469,7 +469,7 @@ def test_the_manager_that_nobody_named(
 def test_a_killed_migration_goes_on(invoke: Invoke, tmp_path: Path) -> None:
     old, new = (ValueStore(LocalStore(str(tmp_path / name)), HiveLayout()) for name in ("a", "b"))
     (tmp_path / "b").mkdir()
-    count = 3000
+    count = 1000
     for number in range(count):
         old.write(AssetAddress.of(["orders"], str(number)), number.to_bytes(4) * 256)
     killed = 0
