@@ -40,6 +40,8 @@ def main() -> None:
     places = {told["machine"] for _, told in measured.values()}
     days = sorted({told["day"] for _, told in measured.values()})
     parts.append(f"Measured on {' and '.join(days)}: {'; and '.join(sorted(places))}.\n\n")
+    if missing := [case_of(name).title for name in CASES if name not in measured]:
+        parts.append(f"Not measured yet: {'; '.join(missing)}.\n\n")
     sections = list(_sections(measured, bounds))
     parts += ["## What must hold\n\n", bounds_table(bounds), "\n", *sections]
     (_DOCS / "performance.md").write_text("".join(parts).rstrip() + "\n", encoding="utf-8")
