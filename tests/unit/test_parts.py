@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pandas as pd
@@ -145,6 +145,52 @@ def test_scans_and_streams(values: ValueStore, format_name: str) -> None:
     assert relation.aggregate("sum(n)").fetchall() == [(sum(range(250)),)]
     batches = list(read(pa.RecordBatchReader))
     assert pa.Table.from_batches(batches)["n"].to_pylist() == list(range(250))
+
+
+class Reads(MemoryStore):
+    """A memory store that notes what is read."""
+
+    seen: ClassVar[list[str]] = []
+
+    def get(self, key: str) -> Any:
+        self.seen.append(key)
+        return super().get(key)
+
+    def read_range(self, version: Any, start: int, stop: int) -> Any:
+        self.seen.append(version.key)
+        return super().read_range(version, start, stop)
+
+
+@pytest.mark.parametrize("cls", [pl.LazyFrame, ds.Dataset, duckdb.DuckDBPyRelation])
+def test_a_scan_leaves_out_what_the_statistics_exclude(cls: type) -> None:
+    store = Reads(secrets.token_hex(4))
+    values = ValueStore(store, HiveLayout()).having({"part_size": 80_000})
+    table = pa.table(
+        {
+            "n": range(40_000),
+            "maybe": [None if n % 2 else n for n in range(40_000)],
+            "at": pa.array(range(40_000), pa.timestamp("s")),
+        }
+    )
+    values.write(ADDRESS, table, format_name="parquet")
+    found = values.read(ADDRESS, cls, format_name="parquet")
+    parts = parts_in(store)
+    assert len(parts) > 8
+
+    for column, wanted in (("n", 39_998), ("maybe", 39_998), ("at", datetime(1970, 1, 1, 11, 6, 38))):
+        store.seen.clear()
+        if isinstance(found, pl.LazyFrame):
+            rows = found.filter(pl.col(column) == wanted).collect().height
+        elif isinstance(found, ds.Dataset):
+            rows = found.to_table(filter=ds.field(column) == pa.scalar(wanted)).num_rows
+        else:
+            rows = len(found.filter(duckdb.ColumnExpression(column) == duckdb.ConstantExpression(wanted)))
+        assert rows == 1
+        assert set(store.seen) == {parts[-1]}
+    # Nothing is left out that can have such rows.
+    if isinstance(found, ds.Dataset):
+        assert found.to_table(filter=ds.field("maybe").is_null()).num_rows == 20_000
+        assert found.to_table(filter=~(ds.field("n") > 5)).num_rows == 6
 
 
 def test_columns_and_filters(values: ValueStore) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.stores.base import ObjectStore
@@ -24,6 +25,8 @@ class ObjectRef:
         info: What the store said of the object when it was found.
         store: Where it lies.
         tail: Its last bytes, if they came along.
+        statistics: What a manifest tells of its columns, by which a scan can leave it out:
+            ``{column: {"nulls": …, "min": …, "max": …}}``.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -39,6 +42,9 @@ class ObjectRef:
     info: ObjectInfo
     store: ObjectStore = field(repr=False, compare=False)
     tail: bytes = field(default=b"", repr=False, compare=False)
+    statistics: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def uri(self) -> str:

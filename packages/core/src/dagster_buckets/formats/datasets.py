@@ -56,15 +56,19 @@ class Objects:
         return Objects(self.kind, refs, tuple(self.constants[position] for position in positions))
 
     def as_files(
-        self, *, complete: bool, planner: Planner | None = None
+        self, schema: pa.Schema, *, complete: bool, planner: Planner | None = None
     ) -> tuple[list[ds.Fragment], ds.FileFormat, pyarrow.fs.FileSystem]:
-        """What Arrow makes a dataset of. See :class:`ObjectFiles` for the arguments."""
+        """What Arrow makes a dataset of this schema of; see :class:`ObjectFiles`."""
         handler = ObjectFiles(self.refs, complete=complete, planner=planner)
         files = pyarrow.fs.PyFileSystem(handler)
         kind = _file_format(self.kind)
         fragments = [
-            kind.make_fragment(path, files, partition_expression=_expression(constants))
-            for path, constants in zip(paths_of(self.refs), self.constants, strict=True)
+            kind.make_fragment(
+                path, files, partition_expression=_expression(constants, ref, schema)
+            )
+            for path, ref, constants in zip(
+                paths_of(self.refs), self.refs, self.constants, strict=True
+            )
         ]
         return fragments, kind, files
 
@@ -137,7 +141,7 @@ class ObjectsDataset(ds.FileSystemDataset):
         names: Sequence[str] | None = None,
         rows: ds.Expression | None = None,
     ) -> None:
-        fragments, kind, files = objects.as_files(complete=False)
+        fragments, kind, files = objects.as_files(schema, complete=False)
         super().__init__(fragments, only(schema, names), kind, files)
         self._objects = objects
         self._whole, self._names, self._rows = schema, names, rows
@@ -198,7 +202,9 @@ class ObjectsDataset(ds.FileSystemDataset):
         left = [self._positions[fragment.path] for fragment in self._all.get_fragments(filter)]
         # Files of its own: they know the order in which this very scan opens them.
         planner = self._planner(columns, filter)
-        fragments, kind, files = self._objects.at(left).as_files(complete=True, planner=planner)
+        fragments, kind, files = self._objects.at(left).as_files(
+            self._whole, complete=True, planner=planner
+        )
         dataset = ds.FileSystemDataset(fragments, self._whole, kind, files)
         scanner = dataset.scanner(columns=columns, filter=filter, **options)
         # Arrow's own class cannot be inherited from.
@@ -251,9 +257,28 @@ class _Scanner:
         return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, batches)
 
 
-def _expression(constants: Mapping[str, str]) -> ds.Expression | None:
+def _expression(
+    constants: Mapping[str, str], ref: ObjectRef, schema: pa.Schema
+) -> ds.Expression | None:
+    """What is true of all rows of an object: Arrow leaves it out where a filter contradicts it."""
     terms = [ds.field(name) == pa.scalar(value, pa.string()) for name, value in constants.items()]
+    for name, told in ref.statistics.items():
+        place = schema.get_field_index(name)
+        within = None if place < 0 else _within(name, told, schema.field(place).type)
+        terms += [] if within is None else [within]
     return reduce(and_, terms) if terms else None
+
+
+def _within(name: str, told: Mapping[str, Any], kind: pa.DataType) -> ds.Expression | None:
+    """The range of a column's values; ``None`` where none is told, or of another type."""
+    if "min" not in told or "max" not in told:
+        return None
+    try:
+        least, greatest = (pa.scalar(told[end]).cast(kind) for end in ("min", "max"))
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+    within = (ds.field(name) >= least) & (ds.field(name) <= greatest)
+    return within if told.get("nulls") == 0 else within | ds.field(name).is_null()
 
 
 def _file_format(kind: Kind) -> ds.FileFormat:

@@ -181,6 +181,7 @@ class ParquetFormat(TableFormat):
 
         def read(ref: ObjectRef) -> FirstRows:
             part = PartOf.at(ref)
+            part.check()
             names, fetched = self.projection.names(part.schema, ref.uri), self._fetched(part, ())
             sizes = [part.footer.row_group(n).num_rows for n in range(part.footer.num_row_groups)]
             before = accumulate(sizes, initial=0)
@@ -232,6 +233,7 @@ class ParquetFormat(TableFormat):
     def _reader(self, ref: ObjectRef) -> pa.RecordBatchReader:
         def look(ref: ObjectRef) -> tuple[PartOf, list[str] | None, list[int], list[str] | None]:
             part = PartOf.at(ref)
+            part.check()
             names = self.projection.names(part.schema, ref.uri)
             return part, names, self._groups(part), self._fetched(part, ())
 

@@ -18,6 +18,7 @@ from dagster_buckets.formats.parquet_limits import Reopen, read_batches, read_bo
 from dagster_buckets.formats.parquet_plans import footer_length, ranges_of, read_footer, with_footer
 from dagster_buckets.formats.parquet_types import original_schema
 from dagster_buckets.formats.ranged_files import RangedFile
+from dagster_buckets.objects import Buffer
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.threads import Pool
 
@@ -61,34 +62,51 @@ class PartOf:
 
     A wrong statistic would leave out rows without a word, and a wrong offset ends the process.
 
+    The second time is waited for when the pages are there: nothing is decoded, and nothing is left
+    out, before the two are known to be the same.
+
     Attributes:
         ref: The object, with its footer in its tail.
         footer: What it says.
         schema: As it was when it was written.
+        again: The footer, as it comes the second time; ``None`` where it was verified already.
     """
 
     ref: ObjectRef
     footer: pq.FileMetaData
     schema: pa.Schema
+    again: Future[Buffer] | None = None
 
     @classmethod
     def at(cls, ref: ObjectRef) -> PartOf:
-        """Read the footer of an object, two times at once.
+        """Read the footer of an object, and begin to read it once more.
+
+        Raises:
+            OSError: It is no such footer.
+        """
+        # What came with all of its object was verified.
+        verified = len(ref.tail) >= ref.size
+        ref = with_footer(ref)
+        again: Future[Buffer] | None = None
+        if not verified:
+            start = max(0, ref.size - (footer_length(ref.tail) or len(ref.tail)))
+            read = ref.store.read_range
+            again = Pool(1, "buckets-footer").submit(read, ref.info, start, ref.size)
+        footer = read_footer(ref)
+        return cls(ref, footer, original_schema(footer), again)
+
+    def check(self) -> None:
+        """Compare the footer with how it came the second time.
 
         Raises:
             OSError: It came in two ways.
         """
-        again: Future[ObjectRef] | None = None
-        # What came with all of its object was verified.
-        if len(ref.tail) < ref.size:
-            again = Pool(1, "buckets-footer").submit(with_footer, replace(ref, tail=b""))
-        ref = with_footer(ref)
-        length = footer_length(ref.tail) or 0
-        if again is not None and again.result().tail[-length:] != ref.tail[-length:]:
+        if self.again is None:
+            return
+        other = memoryview(self.again.result()).cast("B")
+        if other != memoryview(self.ref.tail)[-len(other) :]:
             msg = "its footer came in two ways"
             raise OSError(msg)
-        footer = read_footer(ref)
-        return cls(ref, footer, original_schema(footer))
 
     def table(self, groups: list[int], columns: list[str] | None, bound: Bound) -> pa.Table:
         """These groups of rows.
@@ -98,7 +116,7 @@ class PartOf:
             columns: The columns to fetch; ``None`` for all.
             bound: What they may become.
         """
-        ranges = RangedFile(self.ref, ranges_of(self.footer, groups, columns))
+        ranges = self._begun(groups, columns)
         with ranges.for_arrow() as source:
             file = opened(source, metadata=self.footer, pre_buffer=True)
             return read_bounded(file, bound, self._look(ranges), groups=groups, columns=columns)
@@ -132,7 +150,7 @@ class PartOf:
         self, groups: list[int], given: int, columns: list[str] | None, bound: Bound
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """The rows of these groups behind those of the first that were given already."""
-        ranges = RangedFile(self.ref, ranges_of(self.footer, groups, columns))
+        ranges = self._begun(groups, columns)
         with ranges.for_arrow() as source:
             # Arrow would keep what it buffers before it is needed.
             file = opened(source, metadata=self.footer, pre_buffer=False)
@@ -145,6 +163,17 @@ class PartOf:
                     given -= left_out
                     if left_out < batch.num_rows:
                         yield group, batch.slice(left_out)
+
+    def _begun(self, groups: list[int], columns: list[str] | None) -> RangedFile:
+        """A file whose first ranges are being fetched, once the footer is known to be right."""
+        ranges = RangedFile(self.ref, ranges_of(self.footer, groups, columns))
+        try:
+            ranges.begin()
+            self.check()
+        except BaseException:
+            ranges.close()
+            raise
+        return ranges
 
     def _look(self, ranges: RangedFile) -> Reopen:
         """Opens a file for what is going to be read once more."""

@@ -106,6 +106,10 @@ class _Ranges:
             start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def begin(self) -> None:
+        """Fetch of the plan as much as may wait."""
+        self._fetch_ahead([])
+
     def close(self) -> None:
         """Let go of everything."""
         self._fetched.clear()
@@ -180,6 +184,10 @@ class RangedFile:
         import pyarrow as pa
 
         return pa.PythonFile(cast("io.IOBase", self), mode="r")
+
+    def begin(self) -> None:
+        """Fetch the first of the planned ranges, which are going to be read."""
+        self._ranges.begin()
 
     def looked_at(self) -> RangedFile:
         """The same file, of which planned ranges stay to be read once more."""
