@@ -27,11 +27,11 @@ Every message says what failed, for which asset and partition, at which URI, and
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "AccessDeniedError",
@@ -84,20 +84,40 @@ class BucketsError(Exception):
         return "\n".join(lines)
 
 
-@contextmanager
-def concerning(subject: str, uri: str | None = None) -> Iterator[None]:
+class _Concerning:
+    """See :func:`concerning`: a class, because a generator costs several times as much."""
+
+    __slots__ = ("_subject", "_uri")
+
+    def __init__(self, subject: object, uri: str | Callable[[], str] | None) -> None:
+        self._subject, self._uri = subject, uri
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, BucketsError):
+            return
+        if error.subject is None:
+            error.subject = str(self._subject)
+        if error.uri is None and self._uri is not None:
+            # A key that cannot be has no URI: that is what the error is about.
+            with suppress(BucketsError):
+                error.uri = self._uri() if callable(self._uri) else self._uri
+
+
+def concerning(
+    subject: object, uri: str | Callable[[], str] | None = None
+) -> AbstractContextManager[None]:
     """Say in every :class:`BucketsError` that passes which asset, and which URI, it is about.
 
     The innermost knowledge wins: what is already known is kept.
+
+    Args:
+        subject: Its text is made where there is an error.
+        uri: The URI, or what gives it.
     """
-    try:
-        yield
-    except BucketsError as error:
-        if error.subject is None:
-            error.subject = subject
-        if error.uri is None:
-            error.uri = uri
-        raise
+    return _Concerning(subject, uri)
 
 
 class StoreError(BucketsError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from dagster_buckets.address import Address, asset_of, label_of, path_of
 from dagster_buckets.choosing import Formats
@@ -19,6 +20,7 @@ from dagster_buckets.layouts.base import Layout, SupportsOldStems
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.parts import PartFolder
 from dagster_buckets.plugins import format_by_extension, names
+from dagster_buckets.powers import has_power
 from dagster_buckets.stores.base import ObjectStore
 
 __all__ = ["Located", "Places"]
@@ -73,10 +75,11 @@ class Places:
             InvalidKeyError: The layout refuses the address.
         """
         key = self.layout.key(address, chosen.extension)
-        if not isinstance(self.layout, SupportsOldStems):
+        if not has_power(self.layout, SupportsOldStems):
             return Located(self, address, key, chosen)
         ending = key.removeprefix(self.layout.stem(address))
-        old = tuple(stem + ending for stem in self.layout.old_stems(address))
+        stems = cast("SupportsOldStems", self.layout).old_stems(address)
+        old = tuple(stem + ending for stem in stems)
         return Located(self, address, key, chosen, old)
 
     def find(
@@ -190,8 +193,8 @@ class Places:
 
     def _stems(self, address: Address) -> tuple[str, ...]:
         stem = self.layout.stem(address)
-        if isinstance(self.layout, SupportsOldStems):
-            return (stem, *self.layout.old_stems(address))
+        if has_power(self.layout, SupportsOldStems):
+            return (stem, *cast("SupportsOldStems", self.layout).old_stems(address))
         return (stem,)
 
     def _sibling(self, address: Address, at: Located) -> str | None:

@@ -135,7 +135,7 @@ class Reader:
         Raises:
             FormatError: It cannot be decoded, or not as this class.
         """
-        with concerning(str(piece.located.address), piece.located.uri):
+        with concerning(piece.located.address, lambda: piece.located.uri):
             if self.as_type is ObjectRef:
                 return piece.ref
             if piece.holds_none:
@@ -145,8 +145,8 @@ class Reader:
                 return self._of_parts(piece, piece.parts)
             if (piece.ref and self._scans(chosen)) or self._dimensions(piece):
                 return self._together([piece])
-            if piece.ref and isinstance(chosen, SupportsStreaming):
-                return chosen.stream(piece.ref, self.as_type)
+            if piece.ref and has_power(chosen, SupportsStreaming):
+                return cast("SupportsStreaming", chosen).stream(piece.ref, self.as_type)
             if piece.payload is None:  # pragma: no cover - one of the three is there
                 raise piece.located.places.nothing_stored(piece.located.address, piece.located)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
@@ -201,7 +201,7 @@ class Reader:
 
     def _piece(self, located: Located) -> Piece:
         places, store = located.places, located.places.store
-        with concerning(str(located.address), located.uri):
+        with concerning(located.address, lambda: located.uri):
             for key in (located.key, *located.old_keys):
                 try:
                     info, payload, tail = self._fetched(store, located.format, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
 from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
@@ -251,6 +252,12 @@ def check_key(key: str, *, prefix: str = "") -> str:
         InvalidKeyError: Empty, absolute or ending in ``/``; a component that is empty, ``.`` or
             ``..``; a control character; longer than 1,024 bytes with its prefix.
     """
+    return _checked(key, prefix)
+
+
+# A load asks for the key of each object several times, one after another.
+@lru_cache(maxsize=1024)
+def _checked(key: str, prefix: str) -> str:
     full = f"{prefix}/{key}" if prefix else key
     reason = _fault(key)
     if reason is None and len(full.encode(errors="surrogatepass")) > KEY_LIMIT:
