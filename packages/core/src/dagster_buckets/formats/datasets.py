@@ -277,8 +277,13 @@ def _within(name: str, told: Mapping[str, Any], kind: pa.DataType) -> ds.Express
         least, greatest = (pa.scalar(told[end]).cast(kind) for end in ("min", "max"))
     except (pa.ArrowException, TypeError, ValueError):
         return None
-    within = (ds.field(name) >= least) & (ds.field(name) <= greatest)
-    return within if told.get("nulls") == 0 else within | ds.field(name).is_null()
+    column = ds.field(name)
+    above, below = column >= least, column <= greatest
+    if told.get("nulls") != 0:
+        # Each for itself: so Arrow knows what it means.
+        above, below = above | column.is_null(), below | column.is_null()
+    within: ds.Expression = above & below
+    return within
 
 
 def _file_format(kind: Kind) -> ds.FileFormat:

@@ -62,8 +62,8 @@ class PartOf:
 
     A wrong statistic would leave out rows without a word, and a wrong offset ends the process.
 
-    The second time is waited for when the pages are there: nothing is decoded, and nothing is left
-    out, before the two are known to be the same.
+    The second time is waited for when pages are on their way: nothing is decoded, and nothing is
+    left out, before the two are known to be the same.
 
     Attributes:
         ref: The object, with its footer in its tail.
