@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dagster_buckets.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "DEFAULT_DIMENSION",
@@ -31,10 +31,6 @@ DEFAULT_DIMENSION = "partition"
 
 #: The longest label, in bytes: S3 keeps 2 KB beside an object, all names and values together.
 _LABEL_LIMIT = 1000
-
-
-# What a dataclass that cannot be changed sets its own fields by.
-_set = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -65,8 +61,8 @@ class AssetAddress:
             raise ConfigurationError(msg)
         if len(partition) > 1:
             _check_order(partition)
-        _set(self, "path", path)
-        _set(self, "partition", partition)
+        _set_path(self, path)
+        _set_partition(self, partition)
 
     @classmethod
     def of(
@@ -91,6 +87,13 @@ class AssetAddress:
             return f"asset {name!r}, partition {self.partition[0][1]!r}"
         keys = ", ".join(f"{dimension}={value!r}" for dimension, value in self.partition)
         return f"asset {name!r}, partition ({keys})"
+
+
+# What sets the fields of a class that cannot be changed: its slots themselves, the fastest way.
+_set_path: Callable[[AssetAddress, tuple[str, ...]], None] = vars(AssetAddress)["path"].__set__
+_set_partition: Callable[[AssetAddress, tuple[tuple[str, str], ...]], None] = vars(AssetAddress)[
+    "partition"
+].__set__
 
 
 def _check_order(partition: tuple[tuple[str, str], ...]) -> None:
