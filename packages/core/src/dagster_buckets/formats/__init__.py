@@ -10,6 +10,7 @@ from dagster_buckets.formats.base import (
     SupportsConcat,
     SupportsDescribe,
     SupportsLazy,
+    SupportsParts,
     SupportsStreaming,
     SupportsStructures,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "SupportsConcat",
     "SupportsDescribe",
     "SupportsLazy",
+    "SupportsParts",
     "SupportsStreaming",
     "SupportsStructures",
 ]
