@@ -57,7 +57,8 @@ def test_round_trips_through_a_network_that_breaks(
     assert set(site.proxy.done) == set(TRANSIENT) or broken < 100
     cuts = statistics.quantiles(times, n=100)
     print(f"{site.server}: median {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s, {share:.0%} of requests")  # noqa: T201
-    assert cuts[98] < 3
+    # Of few trips that is the slowest of all, which may have met several faults in a row.
+    assert cuts[98] < (3 if len(times) >= 500 else 10)
 
 
 # -- 4 and 6: bytes that change on the way down ----------------------------------------------------

@@ -21,7 +21,7 @@ from tests.integration import support
 from tests.integration.support import S3_KEYS, CountingIOManager, MakeManager
 
 BACKENDS = ("memory", "local", "s3", "gcs")
-#: What a store can change; the other modules meet files and Google's by night.
+#: What a store can change; the other modules meet servers and files by night.
 EVERYWHERE = {
     "test_assets",
     "test_awkward_partitions",
@@ -43,11 +43,22 @@ EVERYWHERE = {
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what repeats others on one more backend."""
+    in_memory = {_function(item) for item in items if _backend(item) == "memory"}
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        backend = callspec.params.get("make_manager") if callspec else None
-        if backend in {"local", "gcs"} and item.path.stem not in EVERYWHERE:
+        backend = _backend(item)
+        if backend in {None, "memory"} or item.path.stem in EVERYWHERE:
+            continue
+        if backend in {"local", "gcs"} or _function(item) in in_memory:
             item.add_marker(pytest.mark.long)
+
+
+def _backend(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("make_manager") if callspec else None
+
+
+def _function(item: pytest.Item) -> tuple[str, str]:
+    return str(item.path), getattr(item, "originalname", item.name)
 
 
 @pytest.fixture(autouse=True)
