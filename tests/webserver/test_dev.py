@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -139,8 +138,14 @@ def dagster_dev(
             _await(deployment, server, tmp_path / "dev.log")
             yield deployment
         finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(60)
+            # Not an interrupt: a test that runs in the background may have none to give.
+            server.terminate()
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+                raise
 
 
 def _await(deployment: Deployment, server: subprocess.Popen[bytes], log: Path) -> None:
