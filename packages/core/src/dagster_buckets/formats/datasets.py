@@ -16,7 +16,7 @@ from dagster_buckets.formats.frames import shared_notes, without_note
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.object_files import ObjectFiles, Planner, paths_of
 from dagster_buckets.formats.object_schemas import Kind, read_schemas
-from dagster_buckets.formats.parquet_plans import groups_left, ranges_of, read_footer
+from dagster_buckets.formats.parquet_plans import groups_left, ranges_of
 from dagster_buckets.formats.projection import Projection
 from dagster_buckets.formats.ranged_files import Range, open_ranges
 from dagster_buckets.formats.schemas import (
@@ -220,9 +220,10 @@ class ObjectsDataset(ds.FileSystemDataset):
             used = {*columns, *projection.used(self._whole)}
 
         def plan(ref: ObjectRef) -> Sequence[Range]:
+            if not ref.tail:
+                return ()
             try:
-                footer = read_footer(ref)
-                groups = groups_left(open_ranges(ref), rows, footer)
+                groups, footer = groups_left(open_ranges(ref), rows)
                 return ranges_of(footer, groups, used)
             except (pa.ArrowException, OSError, TypeError, ValueError):
                 # Arrow itself says what is wrong, if it finds something wrong.

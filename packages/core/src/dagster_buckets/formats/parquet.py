@@ -254,11 +254,12 @@ class ParquetFormat(TableFormat):
     def _groups(self, part: PartOf) -> list[int]:
         """The groups of rows that the filters do not exclude."""
         wanted = self.projection.expression(part.schema)
-        if wanted is not None:
-            # Arrow ends the process where a statistic is damaged.
-            part.check()
+        if wanted is None:
+            return list(range(part.footer.num_row_groups))
+        # Arrow ends the process where a statistic is damaged.
+        part.check()
         try:
-            return groups_left(open_ranges(part.ref), wanted, part.footer)
+            return groups_left(open_ranges(part.ref), wanted)[0]
         except (ValueError, TypeError, NotImplementedError) as error:
             raise self.projection.misfit(part.ref.uri, error) from error
 

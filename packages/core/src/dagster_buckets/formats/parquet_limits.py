@@ -108,9 +108,13 @@ def check_footer(footer: pq.FileMetaData, columns: Sequence[str] | None, bound: 
     Raises:
         DecodeError: A group is larger.
     """
-    if _is_harmless(footer, bound.room):
-        return
-    for number in range(footer.num_row_groups):
+    groups = range(footer.num_row_groups)
+    width = _width_of_rows(footer)
+    if width is not None:
+        whole = [footer.row_group(number) for number in groups]
+        if all(rows.num_rows * width + rows.total_byte_size <= bound.room for rows in whole):
+            return
+    for number in groups:
         bound.check(sum(chunk.least for chunk in _chunks(footer, number, columns)))
 
 
@@ -135,10 +139,18 @@ def _batches(file: pq.ParquetFile, group: _Group, bound: Bound) -> Iterator[pa.R
         yield batch
 
 
+def _width_of_rows(footer: pq.FileMetaData) -> float | None:
+    """The bytes of all columns in one row, without texts; ``None`` if it has lists."""
+    columns = [footer.schema.column(number) for number in range(footer.num_columns)]
+    if any(column.max_repetition_level for column in columns):
+        return None  # lists have more values than rows
+    return sum(_WIDTHS.get(column.physical_type, column.length or 4) for column in columns)
+
+
 def _is_harmless(footer: pq.FileMetaData, allowed: int) -> bool:
     """Whether the largest of all values, in every row, would be no harm: the quick check."""
-    if any(footer.schema.column(n).max_repetition_level for n in range(footer.num_columns)):
-        return False  # lists have more values than rows
+    if _width_of_rows(footer) is None:
+        return False
     size = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     return footer.num_rows * (32 * footer.num_columns + size) + size <= allowed
 

@@ -38,16 +38,17 @@ def footer_length(tail: bytes) -> int | None:
 
 
 def groups_left(
-    source: pa.NativeFile, wanted: ds.Expression | None, footer: pq.FileMetaData
-) -> list[int]:
-    """The groups of rows that their statistics do not exclude."""
+    source: pa.NativeFile, wanted: ds.Expression | None
+) -> tuple[list[int], pq.FileMetaData]:
+    """The groups of rows that their statistics do not exclude, and the footer that says so."""
     import pyarrow.dataset as ds
 
-    if wanted is None:
-        return list(range(footer.num_row_groups))
     fragment: Any = ds.ParquetFileFormat().make_fragment(cast("Any", source))
+    footer = fragment.metadata
+    if wanted is None:
+        return list(range(footer.num_row_groups)), footer
     left = fragment.subset(wanted, schema=footer.schema.to_arrow_schema())
-    return [group.id for group in left.row_groups]
+    return [group.id for group in left.row_groups], footer
 
 
 def ranges_of(

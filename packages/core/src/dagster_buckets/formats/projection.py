@@ -111,11 +111,7 @@ class Projection:
             names, found = _named(self.filters), dict.fromkeys(schema.names)
             return list(found) if names is None else [n for n in names if n in found]
         if self._is_arrow:
-            try:
-                empty = schema.empty_table()
-            except NotImplementedError:  # Arrow 17 for some dictionaries within lists
-                return list(schema.names)
-            return [name for name in schema.names if not _works(self.filters, empty, name)]
+            return _needed(self.filters, schema)
         return list(dict.fromkeys(name for terms in _groups(self.filters) for name, *_ in terms))
 
     @property
@@ -189,12 +185,26 @@ def _bounded(term: Any) -> list[tuple[str, str, Any]]:
     return [(name, operator, value), (name, ">=", low), (name, "<=", high)]
 
 
-def _works(expression: ds.Expression, empty: pa.Table, without: str) -> bool:
-    """Whether an expression of Arrow, which does not tell its columns, needs this one."""
+def _needed(expression: ds.Expression, schema: pa.Schema) -> list[str]:
+    """The columns that an expression of Arrow needs, which does not tell them but by its text."""
+    try:
+        empty = schema.empty_table()
+    except NotImplementedError:  # Arrow 17 for some dictionaries within lists
+        return list(schema.names)
+    text = str(expression)
+    places = [place for place, name in enumerate(schema.names) if name in text]
+    told = [schema.names[place] for place in places]
+    if not _works(expression, empty.select(places)):
+        told = list(schema.names)
+    return [name for name in told if not _works(expression, empty.drop_columns([name]))]
+
+
+def _works(expression: ds.Expression, empty: pa.Table) -> bool:
+    """Whether an expression finds all columns that it needs."""
     import pyarrow as pa
 
     try:
-        empty.drop_columns([without]).filter(expression)
+        empty.filter(expression)
     except (pa.ArrowException, TypeError, ValueError):
         return False
     return True
