@@ -329,7 +329,9 @@ def infra(session: nox.Session) -> None:
     scan = ("--framework", "terraform", "--skip-download", "--quiet", "--compact")
     session.run("checkov", "--directory", "infra", *scan)
     terraform_tests(session, "tests/infra")
-    terraform_tests(session, "-p", "tests.infra.under_policy", "tests/integration", "-k", "s3")
+    # Whatever else is left out by day: here it is the bucket that matters.
+    s3 = ("tests/integration", "-k", "s3", "-m", "")
+    terraform_tests(session, "-p", "tests.infra.under_policy", *s3)
 
 
 @nox.session(venv_backend="none")

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 import pytest
 from dagster_buckets.address import AssetAddress, label_of
 from dagster_buckets.errors import IntegrityError
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload, digest_of
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload, Tail, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 TEXT = st.none() | st.text("abc-:0", min_size=1)
-HEADERS = st.builds(Header, TEXT, TEXT, st.none() | st.integers(0, 2**60), TEXT, TEXT)
+TAILS = st.none() | st.builds(Tail, st.integers(0, 2**60), st.text("abc-:0", min_size=1))
+HEADERS = st.builds(Header, TEXT, TEXT, st.none() | st.integers(0, 2**60), TEXT, TEXT, TEXT, TAILS)
 
 
 def payload(data: bytes, header: Header | None, size: int | None = None) -> Payload:

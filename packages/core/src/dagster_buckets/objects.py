@@ -24,6 +24,7 @@ __all__ = [
     "ObjectInfo",
     "Payload",
     "Repeatable",
+    "Tail",
     "digest_of",
 ]
 
@@ -64,6 +65,33 @@ def digest_of(buffers: Iterable[Buffer]) -> str:
     for buffer in buffers:
         digest.update(buffer)
     return digest.text
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of an object, for those who read it without the rest: the footer of a Parquet file.
+
+    Attributes:
+        size: Its bytes.
+        digest: Of them.
+    """
+
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, end: Buffer) -> Tail:
+        """Of these bytes."""
+        return cls(memoryview(end).nbytes, digest_of([end]))
+
+    @classmethod
+    def parse(cls, text: str | None) -> Tail | None:
+        """The inverse of ``str``; ``None`` for anything else."""
+        size, _, digest = (text or "").partition(":")
+        return cls(int(size), digest) if size.isdigit() and digest else None
+
+    def __str__(self) -> str:
+        return f"{self.size}:{self.digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +137,7 @@ class Header:
         write_id: Unique to each call of ``put``, so that a writer whose answer got lost can
             recognise its own object.
         filename: What the file was called that was stored, without its folders.
+        tail: Of an object whose end is read by itself.
     """
 
     format: str | None = None
@@ -117,6 +146,7 @@ class Header:
     digest: str | None = None
     write_id: str | None = None
     filename: str | None = None
+    tail: Tail | None = None
 
     def to_attributes(self) -> dict[str, str]:
         """As user metadata: lower-case names, ASCII values, well under S3's 2 KB."""
@@ -127,6 +157,7 @@ class Header:
             "digest": self.digest,
             "write-id": self.write_id,
             "filename": None if self.filename is None else quote(self.filename, safe=" "),
+            "tail": None if self.tail is None else str(self.tail),
         }
         return {_ATTRIBUTE_PREFIX + k: v for k, v in known.items() if v is not None}
 
@@ -149,6 +180,7 @@ class Header:
             digest=own.get("digest"),
             write_id=own.get("write-id"),
             filename=None if filename is None else unquote(filename),
+            tail=Tail.parse(own.get("tail")),
         )
 
 
@@ -205,12 +237,14 @@ class Body:
             buffers were read.
         filename: What the file is called that it holds.
         known: Of a stream the size and the digest, where they are known before it is read.
+        tail: Of its end, if readers fetch that by itself.
     """
 
     buffers: tuple[Buffer, ...] | Iterator[Buffer] | Repeatable
     description: Callable[[int], Description] | None = None
     filename: str | None = None
     known: tuple[int, str] | None = None
+    tail: Tail | None = None
 
     @classmethod
     def of(cls, *buffers: Buffer, description: Callable[[int], Description] | None = None) -> Body:
@@ -264,7 +298,9 @@ class Body:
 
     def seal(self, header: Header | None = None) -> Header:
         """The header with this body's size and digest (where known) and a new write id."""
-        sealed = replace(header or Header(), write_id=uuid.uuid4().hex, filename=self.filename)
+        sealed = replace(
+            header or Header(), write_id=uuid.uuid4().hex, filename=self.filename, tail=self.tail
+        )
         if self.held is None:
             size, digest = self.known or (None, None)
             return replace(sealed, size=size, digest=digest)

@@ -125,9 +125,10 @@ def _body(store: ObjectStore, info: ObjectInfo) -> tuple[Body, Callable[[], str]
         payload = store.get(info.key)
         digest = digest_of([payload.data])
         header = payload.info.header or Header()
-        return Body((payload.data,), filename=header.filename), lambda: digest
+        return Body((payload.data,), filename=header.filename, tail=header.tail), lambda: digest
     info = store.head(info.key)
     pieces = _Pieces(store, info)
     header = info.header or Header()
     known = (info.size, header.digest) if header.digest else None
-    return Body(Repeatable(pieces), filename=header.filename, known=known), lambda: pieces.digest
+    body = Body(Repeatable(pieces), filename=header.filename, known=known, tail=header.tail)
+    return body, lambda: pieces.digest

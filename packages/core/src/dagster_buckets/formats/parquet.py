@@ -22,7 +22,7 @@ from dagster_buckets.formats.lazy import is_lazy_type, scan_objects
 from dagster_buckets.formats.parquet_encodings import dictionary_columns
 from dagster_buckets.formats.parquet_limits import read_bounded
 from dagster_buckets.formats.parquet_parts import PartOf, opened, twice
-from dagster_buckets.formats.parquet_plans import groups_left
+from dagster_buckets.formats.parquet_plans import groups_left, tail_of
 from dagster_buckets.formats.parquet_types import (
     check_readable,
     is_as_written,
@@ -127,11 +127,12 @@ class ParquetFormat(TableFormat):
             step = self.row_group_size
             groups = (table.slice(start, step) for start in range(0, table.num_rows, step))
             pieces = written(lambda sink, _: self._writer(sink, table.schema, table), groups, step)
-            return spooled(pieces)
+            return spooled(pieces, tail_of)
         sink = pa.BufferOutputStream()
         with self._writer(sink, table.schema, table) as writer:
             writer.write_table(table, row_group_size=self.row_group_size)
-        return Body.of(memoryview(sink.getvalue()))
+        data = memoryview(sink.getvalue())
+        return Body((data,), tail=tail_of(len(data), lambda count: data[-count:]))
 
     def read_table(self, payload: Payload) -> pa.Table:
         """See :class:`~dagster_buckets.formats.tables.TableFormat`."""

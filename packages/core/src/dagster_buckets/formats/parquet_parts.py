@@ -1,7 +1,7 @@
 """Parquet parts: columns and groups of rows of an object, which are all that is fetched of it.
 
-What comes is checked as it comes: pages have checksums, and the footer, which has none, is read
-twice. What arrives damaged is fetched once more.
+What comes is checked as it comes: pages have checksums, and the footer has one in the header of
+the object, or is read twice. What arrives damaged is fetched once more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dagster_buckets.errors import BucketsError
 from dagster_buckets.formats.limits import Bound
 from dagster_buckets.formats.parquet_limits import Reopen, read_batches, read_bounded
-from dagster_buckets.formats.parquet_plans import footer_length, ranges_of, read_footer, with_footer
+from dagster_buckets.formats.parquet_plans import (
+    footer_length,
+    has_told_footer,
+    ranges_of,
+    read_footer,
+    with_footer,
+)
 from dagster_buckets.formats.parquet_types import original_schema
 from dagster_buckets.formats.ranged_files import RangedFile
 from dagster_buckets.objects import Buffer
@@ -58,9 +64,10 @@ def opened(source: Any, **options: Any) -> pq.ParquetFile:
 
 @dataclass(frozen=True, slots=True)
 class PartOf:
-    """An object whose footer was read, twice: no checksum covers it.
+    """An object whose footer was read, twice where the object's header does not tell its digest.
 
-    A wrong statistic would leave out rows without a word, and a wrong offset ends the process.
+    No checksum of Parquet's covers it. A wrong statistic would leave out rows without a word, and a
+    wrong offset ends the process.
 
     The second time is waited for when pages are on their way: nothing is decoded, and nothing is
     left out, before the two are known to be the same.
@@ -79,13 +86,13 @@ class PartOf:
 
     @classmethod
     def at(cls, ref: ObjectRef) -> PartOf:
-        """Read the footer of an object, and begin to read it once more.
+        """Read the footer of an object, and begin to read it once more if need be.
 
         Raises:
-            OSError: It is no such footer.
+            OSError: It is no such footer, or not the one that was written.
         """
         # What came with all of its object was verified.
-        verified = len(ref.tail) >= ref.size
+        verified = len(ref.tail) >= ref.size or has_told_footer(ref)
         ref = with_footer(ref)
         again: Future[Buffer] | None = None
         if not verified:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.formats import ranged_files
 from dagster_buckets.formats.ranged_files import Range, joined
+from dagster_buckets.objects import Buffer, Tail
 from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
@@ -15,19 +17,61 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
-__all__ = ["footer_length", "groups_left", "ranges_of", "read_footer", "with_footer"]
+__all__ = [
+    "footer_length",
+    "groups_left",
+    "has_told_footer",
+    "ranges_of",
+    "read_footer",
+    "tail_of",
+    "with_footer",
+]
 
 #: Length of the footer and "PAR1".
 _END = 8
 _MAGIC = (b"PAR1", b"PARE")
+#: Smaller objects are always read as a whole.
+_WORTH_A_TAIL = 64 * 1024
+
+
+def tail_of(size: int, last: Callable[[int], Buffer]) -> Tail | None:
+    """What a header tells of the footer of a Parquet file that is written.
+
+    Args:
+        size: Of the file.
+        last: Gives so many of its last bytes.
+    """
+    length = footer_length(bytes(last(_END))) if size > _WORTH_A_TAIL else None
+    return None if length is None else Tail.of(last(length))
 
 
 def with_footer(ref: ObjectRef) -> ObjectRef:
     """The reference with the whole footer in its tail; at most two requests.
 
-    What is no Parquet file comes back as it is: whoever reads it says so.
+    A footer that is not the one that the object's header tells of is read once more. What is no
+    Parquet file comes back as it is: whoever reads it says so.
+
+    Raises:
+        OSError: It is not that one then, either.
     """
-    return ranged_files.with_footer(ref, footer_length)
+    found = ranged_files.with_footer(ref, footer_length)
+    if not _is_told(found):
+        found = ranged_files.with_footer(replace(ref, tail=b""), footer_length)
+        if not _is_told(found):
+            msg = "its footer is not the one that was written"
+            raise OSError(msg)
+    return found
+
+
+def has_told_footer(ref: ObjectRef) -> bool:
+    """Whether :func:`with_footer` compared the footer with what the object's header tells."""
+    return ref.info.header is not None and ref.info.header.tail is not None
+
+
+def _is_told(ref: ObjectRef) -> bool:
+    """Whether the end of the object is what its header tells, if that does."""
+    told = ref.info.header.tail if ref.info.header else None
+    return told is None or Tail.of(memoryview(ref.tail)[-told.size :]) == told
 
 
 def footer_length(tail: bytes) -> int | None:

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import EncodeError
-from dagster_buckets.objects import Body, Buffer, Digest, Repeatable
+from dagster_buckets.objects import Body, Buffer, Digest, Repeatable, Tail
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,7 +131,10 @@ class Collector(io.RawIOBase):
             self._small.clear()
 
 
-def spooled(pieces: Iterable[Buffer]) -> Body:
+def spooled(
+    pieces: Iterable[Buffer],
+    tail: Callable[[int, Callable[[int], bytes]], Tail | None] | None = None,
+) -> Body:
     """A body that is on the disk, in a file without a name, until it was sent.
 
     What is encoded takes no memory then, its digest is known before it is sent, and it can be sent
@@ -139,6 +142,7 @@ def spooled(pieces: Iterable[Buffer]) -> Body:
 
     Args:
         pieces: As they come from :func:`written`.
+        tail: Tells of the end; takes the size, and what gives so many of the last bytes.
 
     Raises:
         EncodeError: The disk cannot take them.
@@ -162,7 +166,11 @@ def spooled(pieces: Iterable[Buffer]) -> Body:
         for start in range(0, digest.size, _STEP):
             yield os.pread(file.number, _STEP, start)
 
-    return Body(Repeatable(read), known=(digest.size, digest.text))
+    def last(count: int) -> bytes:
+        return os.pread(file.number, count, max(0, digest.size - count))
+
+    told = tail(digest.size, last) if tail else None
+    return Body(Repeatable(read), known=(digest.size, digest.text), tail=told)
 
 
 class _Open:
