@@ -23,6 +23,7 @@ CASES = (
     "large",
     "frames",
     "streams",
+    "parts",
     "local",
     "projection",
     "requests",

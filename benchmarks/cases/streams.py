@@ -18,7 +18,7 @@ GIB = 1024 * MIB
 SIZE = 8 * GIB
 LIMIT = 4 * GIB
 #: Each takes a minute, and it is memory that counts.
-_ROUNDS = 3
+ROUNDS = 3
 #: Rows of a batch, and its bytes.
 ROWS, COLUMNS = 65_536, 16
 BATCH = ROWS * COLUMNS * 8
@@ -42,15 +42,26 @@ def _batch(block: Any, number: int) -> Any:
     )
 
 
-def stream(meter: Meter, *, endpoint: str, form: str, verb: str, size: int) -> Mapping[str, Any]:
+def stream(
+    meter: Meter, *, endpoint: str, form: str, verb: str, size: int, **options: int
+) -> Mapping[str, Any]:
     """Write such a stream through Dagster, or read one and compare every value."""
+    # What is mapped and never touched counts here, too, such as the stacks of threads.
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    through(meter, endpoint=endpoint, form=form, verb=verb, size=size, **options)
+    return {"limit": LIMIT}
+
+
+def through(
+    meter: Meter, *, endpoint: str, form: str, verb: str, size: int, **options: int
+) -> None:
+    """As :func:`stream`, in whatever memory there is; takes options of the format."""
     import pyarrow as pa
 
     from benchmarks.through_dagster import write_one
 
-    # What is mapped and never touched counts here, too, such as the stacks of threads.
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-    manager = ours(endpoint, prefix=f"stream-{form}", format=form)
+    settings = {"prefix": f"stream-{form}", "format": form, "format_options": {form: options}}
+    manager = ours(endpoint, **settings)
     block, count = _block(), size // BATCH
 
     def made() -> Iterator[Any]:
@@ -60,9 +71,8 @@ def stream(meter: Meter, *, endpoint: str, form: str, verb: str, size: int) -> M
     reader = pa.RecordBatchReader.from_batches(_batch(block, 0).schema, made())
     write_one(manager, meter, pa.RecordBatchReader, reader)
     if verb == "read":
-        _read(meter, ours(endpoint, prefix=f"stream-{form}", format=form), block, count)
+        _read(meter, ours(endpoint, **settings), block, count)
     forget(endpoint)
-    return {"limit": LIMIT}
 
 
 def _read(meter: Meter, manager: Any, block: Any, count: int) -> None:
@@ -100,7 +110,7 @@ def serving() -> Iterator[Mapping[str, Any]]:
         yield {"endpoint": endpoint, "size": SIZE}
 
 
-_FORMS = ("arrow", "parquet")
+FORMS = ("arrow", "parquet")
 
 
 def bounds(found: Results) -> list[Bound]:
@@ -129,9 +139,9 @@ CASE = Case(
             "stream",
             {"form": form, "verb": verb},
             warm={"size": 4 * BATCH},
-            rounds=_ROUNDS,
+            rounds=ROUNDS,
         )
-        for form in _FORMS
+        for form in FORMS
         for verb in ("write", "read")
     ],
     serving=serving,

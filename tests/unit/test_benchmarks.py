@@ -93,6 +93,7 @@ def test_every_case_can_be_reported(name: str) -> None:
         "memory": 3 * MIB,
         "up": 10,
         "down": 20,
+        "whole": 3 * MIB,
         "requests": {"GET": 4},
     }
     assert len({way.name for way in case.ways}) == len(case.ways)
