@@ -16,6 +16,7 @@ from dagster_buckets.errors import (
     MissingDependencyError,
     UnknownPluginError,
 )
+from dagster_buckets.stores.base import base_of
 
 if TYPE_CHECKING:
     from dagster_buckets.stores.base import ObjectStore
@@ -74,11 +75,6 @@ class Source:
         """The data path of one asset, whose metadata may name another layout."""
         known = (self.assets or {}).get(path)
         return self.values.laid_out(known.layout if known else None, path)
-
-
-def base_of(store: ObjectStore) -> str:
-    """What the URIs of a store's objects begin with."""
-    return store.uri("x")[: -len("x")]
 
 
 def open_source(request: Request, targets: Sequence[str]) -> tuple[Source, tuple[str, ...]]:
