@@ -19,7 +19,13 @@ SPECS = {
         "template:{asset}[/key={partition}][/date={dim.date}/region={dim.region}]/data.{ext}",
     ],
 }
-ALL_SPECS = [spec for name in names("layouts") for spec in SPECS.get(name, [])]
+#: Of the five managers whose keys they are, those that differ least from the others.
+BY_NIGHT = {"legacy:gcs", "legacy:adls"}
+ALL_SPECS = [
+    pytest.param(spec, marks=pytest.mark.long if spec in BY_NIGHT else ())
+    for name in names("layouts")
+    for spec in SPECS.get(name, [])
+]
 
 
 @pytest.mark.parametrize("name", names("layouts"))

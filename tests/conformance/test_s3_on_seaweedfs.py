@@ -76,6 +76,7 @@ def raw(client: Any, bucket: str) -> RawS3:
     return RawS3(client, bucket)
 
 
+@pytest.mark.long
 class TestS3StoreOnSeaweedFS(StoreConformance):
     @pytest.fixture
     def store(self, seaweed_endpoint: str, bucket: str) -> Iterator[S3Store]:
@@ -225,6 +226,7 @@ def test_missing_bucket(seaweed_endpoint: str) -> None:
 # -- settings that are headers ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("if_absent", [False, True], ids=["put", "create"])
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", "SHA256", None])
 @pytest.mark.parametrize("size", [MIB, 20 * MIB], ids=["whole", "parts"])
@@ -278,6 +280,7 @@ def test_one_of_many_writers_wins(store: S3Store, condition: str) -> None:
     assert bytes(store.get(condition).data) == bytes(winners)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("condition", ["create", "swap"])
 def test_the_first_of_two_large_writers_wins(store: S3Store, condition: str) -> None:
     # One after the other on purpose: of several that complete in the same millisecond SeaweedFS
