@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnsupportedTypeError,
     )
     from dagster_buckets.formats import Format
+    from dagster_buckets.formats.table_refs import TableRef
     from dagster_buckets.io_manager import BucketIOManager
     from dagster_buckets.kinds import with_kinds
     from dagster_buckets.layouts import HiveLayout, Layout, LegacyLayout, TemplateLayout
@@ -84,6 +85,7 @@ __all__ = [
     "PluginConflictError",
     "StoreError",
     "StoreUnavailableError",
+    "TableRef",
     "TemplateLayout",
     "UnknownPluginError",
     "UnsupportedTypeError",
@@ -134,6 +136,7 @@ _MODULES = {
     "PluginConflictError": "errors",
     "StoreError": "errors",
     "StoreUnavailableError": "errors",
+    "TableRef": "formats.table_refs",
     "TemplateLayout": "layouts",
     "UnknownPluginError": "errors",
     "UnsupportedTypeError": "errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional
@@ -24,6 +25,7 @@ from dagster_buckets.secret_fields import secret_field, secrets_in, warn_of_lite
 if TYPE_CHECKING:
     from dagster_buckets.chain import Chain
     from dagster_buckets.definitions import AssetLike, AssetLocation, PartitionLike
+    from dagster_buckets.formats.table_refs import TableRef
     from dagster_buckets.stores.base import ObjectStore
     from dagster_buckets.values import ValueStore
 
@@ -252,6 +254,28 @@ class BucketIOManager(dg.ConfigurableIOManager, ABC):
         address, options = address_of(asset_key, partition_key)
         chain = self.chain.laid_out(options.layout, address.path)
         return chain.uri(address, format_name=first_named(format, options.format))
+
+    def table_for(
+        self, asset_key: AssetLike, partition_keys: Iterable[PartitionLike] | None = None
+    ) -> TableRef:
+        """A stored table for another engine: what an input annotated ``TableRef`` gets in a run.
+
+        It lies here or in a manager that this one reads from. One small request for each object
+        that tells its columns, and a listing where the format is not known.
+
+        Args:
+            asset_key: As of :meth:`uri_for`.
+            partition_keys: The partitions, in the order wanted; of an asset with partitions only.
+
+        Raises:
+            ObjectNotFoundError, PartitionError: Nothing is stored for one of them, and
+                ``on_missing`` does not allow that.
+            UnsupportedTypeError: It is stored in a format that tells no columns, or is ``None``.
+        """
+        from dagster_buckets.steps import table_of
+
+        with self._redacting():
+            return table_of(self, asset_key, partition_keys)
 
     def parse_uri(self, uri: str, *, asset: AssetLike | None = None) -> AssetLocation | None:
         """Whose value lies at a URI: the inverse of :meth:`uri_for`. No request.

@@ -86,7 +86,7 @@ class PartFolder:
         key = self.key(part.name)
         header = Header(size=part.size, digest=part.digest)
         info = ObjectInfo(key, self.store.uri(key), part.size, "", written, header)
-        return ObjectRef(info, self.store, statistics=part.statistics)
+        return ObjectRef(info, self.store, statistics=part.statistics, rows=part.rows)
 
 
 def verified_part(ref: ObjectRef) -> Payload:

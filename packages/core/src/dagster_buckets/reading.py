@@ -194,10 +194,7 @@ class Reader:
 
     def dimensions(self, located: Located) -> Mapping[str, str]:
         """The partition columns of a value, if they are asked for."""
-        address = located.address
-        if not self.columns or not isinstance(address, AssetAddress):
-            return {}
-        return dict(address.partition)
+        return _keys_of(located) if self.columns else {}
 
     def _piece(self, located: Located) -> Piece:
         places, store = located.places, located.places.store
@@ -210,7 +207,7 @@ class Reader:
                     continue
                 places.check_owner(located.address, info)
                 if payload is None:
-                    ref = ObjectRef(info, store, tail)
+                    ref = ObjectRef(info, store, tail, partition=_keys_of(located))
                     if self.joins and not self._scans(located.format):
                         return Piece(located, part=part_of(located.format, ref))
                     return Piece(located, ref=ref)
@@ -334,14 +331,21 @@ def _expanded(piece: Piece) -> list[Piece]:
     if piece.parts is None:
         return [piece]
     inner = cast("SupportsParts", piece.located.format).inner
+    keys = _keys_of(piece.located)
     return [
         Piece(
             replace(piece.located, key=ref.info.key, format=inner, old_keys=()),
-            ref=ref,
+            ref=replace(ref, partition=keys),
             is_part=True,
         )
         for ref in piece.parts
     ]
+
+
+def _keys_of(located: Located) -> Mapping[str, str]:
+    """The key of the value's partition for each dimension."""
+    address = located.address
+    return dict(address.partition) if isinstance(address, AssetAddress) else {}
 
 
 def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | None, Any]]:

@@ -1,4 +1,4 @@
-"""Redaction: what keeps secrets out of exceptions, whoever raised them."""
+"""Redaction: what keeps secrets out of exceptions, whoever raised them, and out of ``repr``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["redacting"]
+__all__ = ["Hidden", "redacting"]
 
 _HIDDEN = "***"
 #: What is shorter is a word like "demo", and replacing it would garble messages.
 _SHORTEST = 8
+
+
+class Hidden(str):
+    """A secret whose ``repr`` does not show it, nor does that of a dict or list that holds it.
+
+    Everything else treats it as the text that it is.
+
+    Example:
+        >>> {"secret": Hidden("correct-horse-battery")}
+        {'secret': '***'}
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(_HIDDEN)
 
 
 @contextmanager

@@ -27,6 +27,9 @@ class ObjectRef:
         tail: Its last bytes, if they came along.
         statistics: What a manifest tells of its columns, by which a scan can leave it out:
             ``{column: {"nulls": …, "min": …, "max": …}}``.
+        partition: The key of its partition for each dimension; empty without partitions. In a
+            :class:`~dagster_buckets.TableRef` the columns that are not stored in it.
+        rows: How many, where something has told it.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -45,6 +48,8 @@ class ObjectRef:
     statistics: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict, repr=False, compare=False
     )
+    partition: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    rows: int | None = field(default=None, repr=False, compare=False)
 
     @property
     def uri(self) -> str:

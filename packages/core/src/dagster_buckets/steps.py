@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,15 @@ from dagster_buckets.chain import Chain, Link
 from dagster_buckets.checks import check_setting
 from dagster_buckets.choosing import Formats
 from dagster_buckets.contexts import load_request, write_request
+from dagster_buckets.definitions import AssetLike, PartitionLike, address_of
+from dagster_buckets.errors import UnsupportedTypeError
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.signing import SigningKeys
+from dagster_buckets.formats.table_refs import TableRef
 from dagster_buckets.loading import load
 from dagster_buckets.metadata import Recording, Shown, describe_load
 from dagster_buckets.plugins import get_layout
+from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.stores.cache_folder import CacheFolder
 from dagster_buckets.stores.cached import CachedStore
 from dagster_buckets.values import ValueStore, scheme_of
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
     from dagster_buckets.io_manager import BucketIOManager
 
-__all__ = ["chain_of", "read_input", "value_store", "write_output"]
+__all__ = ["chain_of", "read_input", "table_of", "value_store", "write_output"]
 
 
 def value_store(manager: BucketIOManager) -> ValueStore:
@@ -78,3 +83,20 @@ def read_input(manager: BucketIOManager, context: InputContext) -> Any:
     )
     describe_load(context, loaded)
     return loaded.value
+
+
+def table_of(
+    manager: BucketIOManager, asset: AssetLike, partitions: Iterable[PartitionLike] | None
+) -> TableRef:
+    """The stored table of an asset, or of some of its partitions, as in an input of a step."""
+    found = [address_of(asset, partition) for partition in (partitions or [None])]
+    targets = [Target(None, address) for address, _ in found]
+    many = partitions is not None
+    request = LoadRequest(targets, many, TableRef, None, found[0][1])
+    loaded = load(
+        manager.chain, request, default_on_missing=manager.on_missing, log=lambda _: None
+    ).value
+    if not isinstance(loaded, TableRef):
+        msg = f"{targets[0].address} holds None, which is no table"
+        raise UnsupportedTypeError(msg, hint="load it, to see that it is None")
+    return loaded

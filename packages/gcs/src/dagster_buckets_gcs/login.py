@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from dagster_buckets.errors import AccessDeniedError, ConfigurationError
+from dagster_buckets.stores.access import GoogleAccess
 
 from dagster_buckets_gcs.settings import Settings
 
-__all__ = ["is_emulator", "is_secret_token", "open_files"]
+__all__ = ["access_of", "is_emulator", "is_secret_token", "open_files"]
 
 #: All that objects need; gcsfs asks for full_control, which could change access lists too.
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _METHODS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
+#: Of these what Google's own libraries find anywhere by themselves.
+_DEFAULTS = (None, "cloud", "google_default")
 
 
 def open_files(settings: Settings) -> Any:
@@ -43,6 +47,36 @@ def open_files(settings: Settings) -> Any:
         hint = "give the path or the content of a service account's key file"
         raise AccessDeniedError(msg, hint=hint)
     return files
+
+
+def access_of(bucket: str, settings: Settings) -> GoogleAccess:
+    """What a client of another library needs to read the bucket.
+
+    Raises:
+        ConfigurationError: The token is of a kind that only this process can use.
+    """
+    token: Any = settings.token
+    emulator = is_emulator(settings.endpoint_url)
+    endpoint = settings.endpoint_url or (os.environ["STORAGE_EMULATOR_HOST"] if emulator else None)
+    access = GoogleAccess(
+        bucket,
+        project=settings.project,
+        endpoint_url=endpoint and endpoint.rstrip("/"),
+        anonymous=token == "anon" or (token is None and emulator),  # noqa: S105 - a method
+        user_project=settings.user_project,
+    )
+    if access.anonymous or token in _DEFAULTS:
+        return access
+    if isinstance(token, dict):
+        token = json.dumps(token)
+    if not isinstance(token, str) or token in _METHODS:
+        msg = f"the token= of gs://{bucket} is of use to this process only"
+        raise ConfigurationError(msg, hint="give a key file, its content, or an access token")
+    if _is_json(token):
+        return replace(access, key=token)
+    if _is_file(token):
+        return replace(access, key_file=token)
+    return replace(access, access_token=token)
 
 
 def is_secret_token(token: str) -> bool:

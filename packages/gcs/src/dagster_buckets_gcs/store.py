@@ -14,13 +14,14 @@ from dagster_buckets.errors import (
     InvalidKeyError,
 )
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.stores.access import GoogleAccess
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 
 from dagster_buckets_gcs.bucket import MISSING, Bucket
 from dagster_buckets_gcs.client import Answer
 from dagster_buckets_gcs.describe import info_of_download, info_of_resource, stored_crc
 from dagster_buckets_gcs.errors import conflict, refusal
-from dagster_buckets_gcs.login import is_emulator
+from dagster_buckets_gcs.login import access_of, is_emulator
 from dagster_buckets_gcs.reader import open_ranges
 from dagster_buckets_gcs.settings import Options, Settings
 from dagster_buckets_gcs.upload import PART, Target, checksum, encoded
@@ -219,6 +220,10 @@ class GCSStore:
             return None
         full = quote(check_key(key, prefix=self.prefix), safe="/")
         return f"https://console.cloud.google.com/storage/browser/_details/{self.bucket}/{full}"
+
+    def access(self) -> GoogleAccess:
+        """See :class:`~dagster_buckets.stores.access.SupportsAccess`; what was given, if it was."""
+        return access_of(self.bucket, self._bucket.client.settings)
 
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""

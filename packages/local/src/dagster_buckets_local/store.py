@@ -17,6 +17,7 @@ from dagster_buckets.errors import (
     ObjectNotFoundError,
 )
 from dagster_buckets.objects import Body, Buffer, Digest, Header, ObjectInfo, Payload
+from dagster_buckets.stores.access import FileAccess
 from dagster_buckets.stores.base import changed, check_key, check_prefix
 from dagster_buckets.threads import Pool
 
@@ -194,6 +195,10 @@ class LocalStore:
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`. Nothing in it is encoded."""
         return f"file://{self.root.rstrip('/')}/{'/'.join(self._names(key))}"
+
+    def access(self) -> FileAccess:
+        """See :class:`~dagster_buckets.stores.access.SupportsAccess`."""
+        return FileAccess()
 
     def sweep(self, older_than: timedelta = timedelta(hours=1), *, dry_run: bool = False) -> int:
         """Remove what killed writers left behind; never the file of a writer that still runs.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import BucketsError
 from dagster_buckets.redaction import redacting
+from dagster_buckets.stores.access import S3Access
 
 from dagster_buckets_s3.boto_wire import BotoWire
-from dagster_buckets_s3.control import open_control, open_session
+from dagster_buckets_s3.control import endpoint_of, open_control, open_session
 from dagster_buckets_s3.credentials import CredentialProvider
 from dagster_buckets_s3.errors import REDIRECTS, cause_of, code_of, explained, translated
 from dagster_buckets_s3.forks import LINEAGE, unforked
@@ -64,6 +65,20 @@ class Connections:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again, whatever it is
                 raise self.explained(error, uri) from cause_of(error)
+
+    def access(self, settings: Settings) -> S3Access:
+        """What a client of another library needs: what boto3 found, and these settings."""
+        found = self.credentials()
+        return S3Access(
+            bucket=settings.bucket,
+            region=self.control.meta.region_name,
+            key_id=found["access_key_id"],
+            secret=found["secret_access_key"],
+            session_token=found.get("token"),
+            endpoint_url=endpoint_of(settings, self.control.meta.endpoint_url),
+            verify=settings.verify,
+            request_payer=settings.request_payer,
+        )
 
     def _region(self) -> str | None:
         """Where the bucket is, which every answer of S3 to HeadBucket says, refusals included."""

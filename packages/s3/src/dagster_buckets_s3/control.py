@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["address", "open_control", "open_session"]
+__all__ = ["address", "endpoint_of", "open_control", "open_session"]
 
 # As many as the objects that a manager moves at once, and more.
 _CONNECTIONS = 64
@@ -92,12 +92,17 @@ def open_control(session: boto3.session.Session, settings: Settings) -> S3Client
 def address(settings: Settings, resolved: str) -> tuple[str, bool]:
     """The endpoint for obstore, and whether the bucket is part of its host name."""
     parts = urlsplit(resolved)
-    host = parts.hostname or ""
-    aws = re.fullmatch(r"s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?", host) is not None
     # A dot in the bucket's name does not match the certificate of *.s3.amazonaws.com.
-    if settings.endpoint_url or not aws or "." in settings.bucket:
+    if endpoint_of(settings, resolved) or "." in settings.bucket:
         return resolved.rstrip("/"), False
-    return f"{parts.scheme}://{settings.bucket}.{host}", True
+    return f"{parts.scheme}://{settings.bucket}.{parts.hostname}", True
+
+
+def endpoint_of(settings: Settings, resolved: str) -> str | None:
+    """The endpoint, if it is not the one that a client of Amazon's S3 takes of itself."""
+    host = urlsplit(resolved).hostname or ""
+    aws = re.fullmatch(r"s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?", host) is not None
+    return resolved.rstrip("/") if settings.endpoint_url or not aws else None
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dagster_buckets.errors import (
     InvalidKeyError,
 )
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
+from dagster_buckets.stores.access import S3Access
 from dagster_buckets.stores.base import check_key, check_prefix
 
 from dagster_buckets_s3 import etags
@@ -246,6 +247,11 @@ class S3Store:
         with self._clients.calling(f"s3://{self.bucket}/{base}") as clients:
             limit = datetime.now(UTC) - older_than
             return sweep(clients.control, self.bucket, base, limit, dry_run=dry_run)
+
+    def access(self) -> S3Access:
+        """See :class:`~dagster_buckets.stores.access.SupportsAccess`; what boto3 found."""
+        with self._clients.calling(f"s3://{self.bucket}") as clients:
+            return clients.access(self._settings)
 
     def console_url(self, key: str) -> str | None:
         """See :class:`~dagster_buckets.stores.base.SupportsConsole`."""

@@ -172,6 +172,10 @@ class ObjectsDataset(ds.FileSystemDataset):
         rows = expression if self._rows is None else self._rows & expression
         return self.having(self._names, rows)
 
+    def left(self, rows: ds.Expression | None) -> list[int]:
+        """The positions of the objects that can hold such rows, by what is known of each."""
+        return [self._positions[fragment.path] for fragment in self._all.get_fragments(rows)]
+
     def at(self, positions: Sequence[int]) -> ObjectsDataset:
         """The same columns and rows of the objects at these positions."""
         return self.of(self._known().at(positions))
@@ -199,7 +203,7 @@ class ObjectsDataset(ds.FileSystemDataset):
             columns = self._names
         if self._rows is not None:
             filter = self._rows if filter is None else self._rows & filter  # noqa: A001
-        left = [self._positions[fragment.path] for fragment in self._all.get_fragments(filter)]
+        left = self.left(filter)
         # Files of its own: they know the order in which this very scan opens them.
         planner = self._planner(columns, filter)
         fragments, kind, files = self._objects.at(left).as_files(

@@ -38,8 +38,8 @@ def scan_objects(  # noqa: PLR0913, PLR0917 - what a format knows of a scan
     Args:
         kind: The format of all objects.
         refs: The objects; at least one.
-        as_type: ``polars.LazyFrame``, ``pyarrow.dataset.Dataset``, ``duckdb.DuckDBPyRelation`` or
-            ``dask.dataframe.DataFrame``.
+        as_type: ``polars.LazyFrame``, ``pyarrow.dataset.Dataset``, ``duckdb.DuckDBPyRelation``,
+            ``dask.dataframe.DataFrame`` or, for any other engine, :class:`TableRef`.
             A relation has a connection of its own, because a connection refuses a second call
             while it is busy, and relations are made on many threads.
         columns: Of each object the constant columns to add.
@@ -85,6 +85,9 @@ def scan_of_table(table: pa.Table, cls: type) -> Any:
         import dask.dataframe as dd
 
         return dd.from_pandas(clean.to_pandas(), npartitions=1)
+    if _converter(cls) is _to_table_ref:
+        msg = "its columns are known only when all of it is read, so it is no TableRef"
+        raise UnsupportedTypeError(msg, hint="ask for ObjectRef, or store it as Parquet or Arrow")
     import pyarrow.dataset as ds
 
     return ds.dataset(clean)
@@ -100,6 +103,9 @@ def empty_scan(cls: type) -> Any:
         msg = "there are no partitions, and DuckDB has no relation with no columns"
         hint = f"annotate the input with Optional[{cls.__name__}]: it is then None"
         raise PartitionError(msg, hint=hint)
+    if _converter(cls) is _to_table_ref:
+        msg = "there are no partitions, and a TableRef has at least one object"
+        raise PartitionError(msg, hint="annotate the input with Optional[TableRef]")
     if _converter(cls) is _to_lazy_frame:
         import polars as pl
 
@@ -150,6 +156,12 @@ def _to_dask(dataset: ObjectsDataset, projection: Projection) -> Any:
     return frame_of(_to_dataset(dataset, projection))
 
 
+def _to_table_ref(dataset: ObjectsDataset, projection: Projection) -> Any:
+    from dagster_buckets.formats.table_refs import table_ref
+
+    return table_ref(dataset, projection)
+
+
 def _names(dataset: ObjectsDataset, projection: Projection) -> list[str] | None:
     """The columns that a projection leaves, and those of the partitions."""
     objects = dataset.objects
@@ -172,6 +184,7 @@ _CONVERTERS: dict[tuple[str, str], Callable[[ObjectsDataset, Projection], Any]] 
     ("dask", "DataFrame"): _to_dask,
     ("duckdb", "DuckDBPyRelation"): _to_relation,
     ("_duckdb", "DuckDBPyRelation"): _to_relation,
+    ("dagster_buckets", "TableRef"): _to_table_ref,
 }
 
 

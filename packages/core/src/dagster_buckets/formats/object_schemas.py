@@ -68,6 +68,7 @@ def _read_schema(
             footer = read_footer(ref)
             check_footer(footer, wanted, limit.of(ref.size, ref.uri))
             schema = footer.schema.to_arrow_schema()
+            ref = replace(ref, rows=footer.num_rows)
         else:
             with open_ranges(ref) as file:
                 schema = pa.ipc.open_file(file).schema

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
+from dagster_buckets.stores.access import Access, access_to
 from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation, console_url
 from dagster_buckets.stores.cache_folder import CacheFolder
 
@@ -126,3 +127,7 @@ class CachedStore:
     def uri(self, key: str) -> str:
         """See :class:`~dagster_buckets.stores.base.ObjectStore`."""
         return self.store.uri(key)
+
+    def access(self) -> Access:
+        """See :class:`~dagster_buckets.stores.access.SupportsAccess`."""
+        return access_to(self.store)
