@@ -195,6 +195,12 @@ def test_a_scan_leaves_out_what_the_statistics_exclude(cls: type) -> None:
             )
         assert rows == 1
         assert set(store.seen) == {parts[-1]}
+    if isinstance(found, pl.LazyFrame):
+        n = pl.col("n")
+        for predicate in (n.is_in([39_997, 39_998]), (n == 39_998) | (n > 39_998)):
+            store.seen.clear()
+            assert found.filter(predicate).collect().height == 2
+            assert set(store.seen) == {parts[-1]}
     # Nothing is left out that can have such rows.
     if isinstance(found, ds.Dataset):
         assert found.to_table(filter=ds.field("maybe").is_null()).num_rows == 20_000

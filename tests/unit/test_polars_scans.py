@@ -111,6 +111,7 @@ def test_a_filter_leaves_what_it_leaves_of_a_frame(predicate: pl.Expr) -> None:
         ((day > "00") & (n > 3) & (day != "02"), [1, 3]),
         ((day == "01") | (day == "03"), [1, 3]),
         (day == "none", []),
+        (day.is_in(["00", "03"]) & n.is_in([2, 40]), [0, 3]),
         ((day == "02") | (n > 40), [0, 1, 2, 3]),
     ],
 )
@@ -143,6 +144,8 @@ def predicates(draw: st.DrawFn) -> pl.Expr:
         )
         left, right = draw(st.permutations([pl.col(name), value]))
         found: pl.Expr = compare(left, right)
+        if draw(st.booleans()):
+            found = pl.col(name).is_in(draw(st.lists(_CONSTANTS[name], max_size=3)))
         return ~found if draw(st.booleans()) else found
 
     expression = leaf()
@@ -182,7 +185,17 @@ def test_other_queries() -> None:
         (f > 3, "None"),
         (f != 3, "None"),
         (n.is_null(), "None"),
-        ((n > 3) | (n < 1), "None"),
+        ((n > 3) | (n < 1), "((n > 3) or (n < 1))"),
+        ((n > 3) | (n < 1) | ((s == "a") & (n % 2 == 0)), '(((n > 3) or (n < 1)) or (s == "a"))'),
+        ((n > 3) | (n % 2 == 0), "None"),
+        (
+            n.is_in([2, 3]),
+            "is_in(n, {value_set=int64:[\n  2,\n  3\n], null_matching_behavior=MATCH})",
+        ),
+        (n.is_in([2, None]), "None"),
+        (~n.is_in([2, 3]), "None"),
+        (f.is_in([0.0]), "None"),
+        (pl.col("u").is_in([2, 300]), "None"),
         (n > pl.col("u"), "None"),
         (n > pl.lit(None, dtype=pl.Int64), "None"),
         (t > pl.lit(NOON).dt.cast_time_unit("ns").dt.offset_by("1ns"), "None"),

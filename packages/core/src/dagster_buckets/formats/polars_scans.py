@@ -40,6 +40,9 @@ _CLOSED: tuple[tuple[Any, _Comparison, _Comparison], ...] = (
     ("none", operator.gt, operator.lt),
 )
 
+#: Of more of them than that Arrow is told nothing.
+_MOST_ALTERNATIVES = 100
+
 #: Those that a NaN does not pass in Polars, where it is the greatest number, nor in Arrow.
 _WITHOUT_NAN: frozenset[_Comparison] = frozenset({operator.eq, operator.lt, operator.le})
 
@@ -112,6 +115,19 @@ def _between(expression: pl.Expr, operands: list[pl.Expr]) -> list[pl.Expr]:
     return []
 
 
+def _alternatives(expression: pl.Expr) -> list[pl.Expr]:
+    """The expressions of which one must be true; the expression itself if it is no such list."""
+    found, pending = [], [expression]
+    while pending:
+        part = pending.pop()
+        operands = part.meta.pop()
+        if len(operands) == 2 and _same(part, operands[1] | operands[0]):  # noqa: PLR2004
+            pending += operands
+        else:
+            found.append(part)
+    return found
+
+
 def _left(objects: Objects, conjuncts: list[pl.Expr]) -> list[int]:
     """The objects that the conjuncts on partition columns alone leave."""
     all_of_them = range(len(objects.refs))
@@ -128,12 +144,24 @@ def _left(objects: Objects, conjuncts: list[pl.Expr]) -> list[int]:
 
 def _filter(schema: pa.Schema, conjuncts: list[pl.Expr]) -> ds.Expression | None:
     """What Arrow may leave out because of the conjuncts: nothing that Polars would keep."""
-    terms = [term for c in conjuncts if (term := _comparison(schema, c)) is not None]
+    terms = [term for c in conjuncts if (term := _term(schema, c)) is not None]
     return reduce(operator.and_, terms) if terms else None
 
 
+def _term(schema: pa.Schema, expression: pl.Expr) -> ds.Expression | None:
+    """One of the conjuncts, as Arrow writes it; ``None`` if it has no such words."""
+    alternatives = _alternatives(expression)
+    if len(alternatives) == 1:
+        return _comparison(schema, expression)
+    if len(alternatives) > _MOST_ALTERNATIVES:
+        return None
+    terms = [_filter(schema, _conjuncts(each)) for each in alternatives]
+    known = [term for term in terms if term is not None]
+    return reduce(operator.or_, known) if len(known) == len(terms) else None
+
+
 def _comparison(schema: pa.Schema, expression: pl.Expr) -> ds.Expression | None:
-    """A column compared with a constant, as Arrow writes it; ``None`` for anything else."""
+    """A column compared with a constant or with several; ``None`` for anything else."""
     operands = expression.meta.pop()
     if len(operands) != 2:  # noqa: PLR2004
         return None
@@ -143,18 +171,17 @@ def _comparison(schema: pa.Schema, expression: pl.Expr) -> ds.Expression | None:
             continue
         if names[0] not in schema.names:
             return None
+        if _same(expression, column.is_in(constant)):
+            return _one_of(schema.field(names[0]), constant)
         for compare, exchanged in _COMPARISONS.items():
             if _same(expression, compare(column, constant)):
-                return _translated(schema.field(names[0]), compare, constant)
+                return _translated(schema.field(names[0]), compare, _scalar(constant))
             if _same(expression, compare(constant, column)):
-                return _translated(schema.field(names[0]), exchanged, constant)
+                return _translated(schema.field(names[0]), exchanged, _scalar(constant))
     return None
 
 
-def _translated(
-    field: pa.Field[Any], compare: _Comparison, constant: pl.Expr
-) -> ds.Expression | None:
-    value: Any = pl.select(constant).to_series().to_arrow()[0]
+def _translated(field: pa.Field[Any], compare: _Comparison, value: Any) -> ds.Expression | None:
     kind = field.type
     plain = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
@@ -167,6 +194,20 @@ def _translated(
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     return compare(ds.field(field.name), value)  # type: ignore[no-any-return]
+
+
+def _scalar(constant: pl.Expr) -> Any:
+    return pl.select(constant).to_series().to_arrow()[0]
+
+
+def _one_of(field: pa.Field[Any], constant: pl.Expr) -> ds.Expression | None:
+    series = pl.select(constant).to_series()
+    values: Any = (series.explode() if series.dtype == pl.List else series).to_arrow()
+    # Not of decimals and numbers with a point, which are equal in Polars and differ as bytes.
+    plain = not pa.types.is_floating(field.type) and not pa.types.is_decimal(field.type)
+    if not plain or any(_translated(field, operator.eq, value) is None for value in values):
+        return None
+    return ds.field(field.name).isin(values.cast(field.type))
 
 
 def _same(left: pl.Expr, right: pl.Expr) -> bool:
