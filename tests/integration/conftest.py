@@ -27,6 +27,7 @@ EVERYWHERE = {
     "test_awkward_partitions",
     "test_cleanup",
     "test_dagster_suite_buckets",
+    "test_handover",
     "test_hostile_keys",
     "test_load_outside_runs",
     "test_metadata",

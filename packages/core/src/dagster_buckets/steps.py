@@ -10,7 +10,7 @@ from dagster_buckets.chain import Chain, Link
 from dagster_buckets.checks import check_setting
 from dagster_buckets.choosing import Formats
 from dagster_buckets.contexts import load_request, write_request
-from dagster_buckets.definitions import AssetLike, PartitionLike, address_of
+from dagster_buckets.definitions import AssetLike, PartitionLike, address_of, settings_of
 from dagster_buckets.errors import UnsupportedTypeError
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.signing import SigningKeys
@@ -89,10 +89,10 @@ def table_of(
     manager: BucketIOManager, asset: AssetLike, partitions: Iterable[PartitionLike] | None
 ) -> TableRef:
     """The stored table of an asset, or of some of its partitions, as in an input of a step."""
-    found = [address_of(asset, partition) for partition in (partitions or [None])]
-    targets = [Target(None, address) for address, _ in found]
-    many = partitions is not None
-    request = LoadRequest(targets, many, TableRef, None, found[0][1])
+    keys = [None] if partitions is None else list(partitions)
+    targets = [Target(None, address_of(asset, key)[0]) for key in keys]
+    _, options = settings_of(asset)
+    request = LoadRequest(targets, partitions is not None, TableRef, None, options)
     loaded = load(
         manager.chain, request, default_on_missing=manager.on_missing, log=lambda _: None
     ).value
