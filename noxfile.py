@@ -16,6 +16,7 @@ SBOM = ROOT / ".nox" / "bills"
 CONSTRAINTS = ROOT / "constraints.txt"
 STOCK_CONSTRAINTS = ROOT / "tests" / "compat" / "constraints.txt"
 INFRA_CONSTRAINTS = ROOT / "tests" / "infra" / "constraints.txt"
+ENGINE_CONSTRAINTS = ROOT / "tests" / "engines" / "constraints.txt"
 CONSTRAINTS_HEAD = """\
 # The version of every package that {what}, for Python 3.11 to 3.14.
 # `nox -s constraints` adds what is missing; `nox -s constraints -- --upgrade` renews all of it.
@@ -368,8 +369,25 @@ def stock_short(session: nox.Session) -> None:
     session.run("pytest", "-n", WORKERS, "--dist", "worksteal", *tests, *session.posargs)
 
 
+@nox.session
+def engines(session: nox.Session) -> None:
+    """DuckDB, Polars, Daft, Ray and Spark read by themselves what is handed over; Spark by Java."""
+    install_beside(session, "engines", ENGINE_CONSTRAINTS)
+    told = Path(session.create_tmp(), "not-run.txt")
+    told.unlink(missing_ok=True)
+    os.environ["DAGSTER_BUCKETS_NOT_RUN"] = str(told)
+    session.run("pytest", "tests/engines", *session.posargs)
+    if told.exists():
+        session.skip(f"some tests did NOT run:\n{told.read_text('utf-8')}")
+
+
 def install_stock(session: nox.Session, group: str = "stock") -> None:
     """Installs Dagster's own managers, in versions that go together, and ours beside them."""
+    install_beside(session, group, STOCK_CONSTRAINTS)
+
+
+def install_beside(session: nox.Session, group: str, constraints: Path) -> None:
+    """Installs a group in versions of its own, and ours beside it."""
     tool(
         session,
         "uv",
@@ -379,7 +397,7 @@ def install_stock(session: nox.Session, group: str = "stock") -> None:
         "--python",
         session.virtualenv.location,
         "--constraint",
-        str(STOCK_CONSTRAINTS),
+        str(constraints),
         "--build-constraints",
         str(CONSTRAINTS),
         "--editable",
@@ -392,7 +410,7 @@ def install_stock(session: nox.Session, group: str = "stock") -> None:
 
 @nox.session(venv_backend="none")
 def constraints(session: nox.Session) -> None:
-    """Renews both constraints.txt; with `-- --upgrade` everything moves to its newest version."""
+    """Renews all constraints.txt; with `-- --upgrade` everything moves to its newest version."""
     tools = Path(session.create_tmp(), "tools.txt")
     tools.write_text("hatchling\nnox\nuv\n", encoding="utf-8")
     groups = [f"--group={name}" for name in GROUPS]
@@ -407,6 +425,12 @@ def constraints(session: nox.Session) -> None:
         STOCK_CONSTRAINTS,
         CONSTRAINTS_HEAD.format(what="the tests beside Dagster's own managers install"),
         *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=bench"),
+    )
+    compile_pins(
+        session,
+        ENGINE_CONSTRAINTS,
+        CONSTRAINTS_HEAD.format(what="the tests of other engines install"),
+        *("--extra=s3", "--extra=gcs", "--extra=polars", "--group=engines"),
     )
     compile_pins(
         session,
