@@ -137,7 +137,11 @@ def test_objects_without_such_rows_are_left_out(
     # Of the first nothing is known but its partition: it is not in parts.
     table = lake.table_for("t", ["001", "a/b", "x y"])
     found = table.where(filters)
-    assert (found and found.uris) == (left and [table.uris[at] for at in left])
+    if left is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.uris == [table.uris[at] for at in left]
 
 
 def test_filters_that_are_none(lake: LocalIOManager) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from dagster_buckets.errors import UnsupportedTypeError
 from dagster_buckets.formats.projection import Filters, Projection
@@ -13,7 +13,7 @@ from dagster_buckets.references import ObjectRef
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dagster_buckets.formats.datasets import ObjectsDataset
+    from dagster_buckets.formats.datasets import Kind, ObjectsDataset
 
 __all__ = ["TableRef", "table_ref"]
 
@@ -47,7 +47,7 @@ class TableRef:
         ['memory://table-refs/sums/partition=2/data.parquet']
     """
 
-    format: str
+    format: Kind
     schema: pa.Schema
     objects: tuple[ObjectRef, ...]
 
@@ -103,7 +103,7 @@ class TableRef:
         projection = Projection(filters=filters)
         projection.of(self.schema.empty_table(), self.objects[0].uri)
         constants = tuple(ref.partition for ref in self.objects)
-        known = Objects(cast("Any", self.format), self.objects, constants)
+        known = Objects(self.format, self.objects, constants)
         dataset = ObjectsDataset(known, self.schema)
         left = dataset.left(projection.expression(self.schema))
         return replace(self, objects=tuple(self.objects[at] for at in left)) if left else None
