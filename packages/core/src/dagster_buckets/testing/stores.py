@@ -20,7 +20,10 @@ from dagster_buckets.errors import (
     ObjectNotFoundError,
     StoreUnavailableError,
 )
+from dagster_buckets.handover import for_arrow
 from dagster_buckets.objects import Body, Header, digest_of
+from dagster_buckets.references import ObjectRef
+from dagster_buckets.stores.access import SupportsAccess
 from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation
 
 if TYPE_CHECKING:
@@ -384,6 +387,18 @@ class StoreConformance:
         store.delete(["x"])
         with pytest.raises(ObjectNotFoundError):
             store.get_if_changed("x", fresh.info)
+
+    def test_clients_of_other_libraries_read_it(self, store: ObjectStore) -> None:
+        """Of stores that say how, by Arrow's client."""
+        if not isinstance(store, SupportsAccess):
+            return
+        ref = ObjectRef(store.put("x/y%2Fz", Body.of(b"hello")), store)
+        to = for_arrow(ref)
+        with to.options.open_input_file(to.uris[0]) as file:
+            assert file.read() == b"hello"
+        for name in ("secret", "session_token", "key", "access_token"):
+            value = getattr(store.access(), name, None)
+            assert not value or value not in repr(store.access())
 
     # -- conditional writes --------------------------------------------------------------------
 
