@@ -36,6 +36,7 @@ from dagster_buckets.dialects import (
     hadoop_properties,
     object_store_options,
 )
+from dagster_buckets.formats import object_schemas
 from dagster_buckets.handover import (
     for_arrow,
     for_daft,
@@ -102,7 +103,9 @@ def test_a_table_of_arrow_files(tmp_path: Path) -> None:
     assert (table.format, table.rows, table.schema, table.partition) == ("arrow", None, SCHEMA, {})
 
 
-def test_nothing_of_the_objects_is_read_but_their_columns() -> None:
+def test_nothing_of_the_objects_is_read_but_their_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As of an object of many megabytes, of which the end is kept for a scan.
+    monkeypatch.setattr(object_schemas, "WHOLE_SIZE", 1000)
     store = ReadingStore()
     values = ValueStore(store, HiveLayout())
     values.write(AssetAddress.of(["t"]), rows(0, 500_000), format_name="parquet")
