@@ -201,8 +201,9 @@ def _scalar(constant: pl.Expr) -> Any:
 
 
 def _one_of(field: pa.Field[Any], constant: pl.Expr) -> ds.Expression | None:
-    series = pl.select(constant).to_series()
-    values: Any = (series.explode() if series.dtype == pl.List else series).to_arrow()
+    values: Any = pl.select(constant).to_series().to_arrow()
+    if pa.types.is_large_list(values.type):
+        values = values.flatten()
     # Not of decimals and numbers with a point, which are equal in Polars and differ as bytes.
     plain = not pa.types.is_floating(field.type) and not pa.types.is_decimal(field.type)
     if not plain or any(_translated(field, operator.eq, value) is None for value in values):
