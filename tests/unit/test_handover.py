@@ -47,7 +47,9 @@ from dagster_buckets.handover import (
 )
 from dagster_buckets.objects import Body
 from dagster_buckets.stores.access import Access, FileAccess, GoogleAccess, S3Access
+from dagster_buckets_gcs import GCSStore
 from dagster_buckets_local import LocalIOManager, LocalStore
+from dagster_buckets_s3 import S3Store
 
 from tests.lazy_store import ReadingStore
 
@@ -384,6 +386,41 @@ def test_no_secret_is_shown(access: Access, caplog: pytest.LogCaptureFixture) ->
     for text in (*shown, caplog.text):
         assert "canary" not in text
     assert "***" in caplog.text
+
+
+def test_what_stores_of_s3_say() -> None:
+    """No request is made: of Amazon's own endpoint nothing has to be told."""
+    keys: Any = {"aws_access_key_id": "AKIA", "aws_secret_access_key": CANARY}
+    store = S3Store("lake", region_name="eu-west-1", request_payer=True, **keys)
+    assert store.access() == S3Access("lake", "eu-west-1", "AKIA", CANARY, request_payer=True)
+    other = S3Store(
+        "lake", region_name="x", endpoint_url="http://127.0.0.1:9/", aws_session_token=TOKEN, **keys
+    )
+    assert other.access() == S3Access("lake", "x", "AKIA", CANARY, TOKEN, "http://127.0.0.1:9")
+
+
+def test_what_stores_of_google_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    file = tmp_path / "key.json"
+    file.write_text(KEY)
+    for token, told in (
+        (None, {}),
+        ("google_default", {}),
+        ("anon", {"anonymous": True}),
+        (KEY, {"key": KEY}),
+        (json.loads(KEY), {"key": KEY}),
+        (str(file), {"key_file": str(file)}),
+        (TOKEN, {"access_token": TOKEN}),
+    ):
+        expected: Any = {"project": "p", "user_project": "q-project", **told}
+        store = GCSStore("lake", token=token, project="p", user_project="q-project")
+        assert store.access() == GoogleAccess("lake", **expected)
+    for token in ("browser", object()):
+        with pytest.raises(ConfigurationError, match="of use to this process only"):
+            GCSStore("lake", token=token).access()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    found = GCSStore("lake").access()
+    assert found == GoogleAccess("lake", endpoint_url="http://127.0.0.1:9", anonymous=True)
 
 
 def test_a_hidden_secret_is_the_text_that_it_is() -> None:

@@ -85,7 +85,8 @@ def fsspec_options(access: Access) -> dict[str, Any]:
 def _gcsfs_token(access: GoogleAccess) -> Any:
     if access.key:
         # As text gcsfs would take it for an access token.
-        return {name: Hidden(value) for name, value in json.loads(access.key).items()}
+        told = json.loads(access.key).items()
+        return {name: Hidden(value) if isinstance(value, str) else value for name, value in told}
     if access.access_token:
         return Hidden(access.access_token)
     return "anon" if access.anonymous else access.key_file
