@@ -17,6 +17,7 @@ SPECS = {
     ],
     "template": [
         "template:{asset}[/key={partition}][/date={dim.date}/region={dim.region}]/data.{ext}",
+        "template:{asset}[/{shard:1}/p={partition}][/r={dim.region}.{shard}/{dim.date}]/data.{ext}",
     ],
 }
 #: Of the five managers whose keys they are, those that differ least from the others.

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
+import math
 import pickle
 import secrets
+from collections import Counter
 from itertools import product
 from random import Random
 from typing import Any
@@ -10,8 +14,10 @@ import pytest
 from dagster_buckets.address import Address, AssetAddress, OpAddress
 from dagster_buckets.errors import ConfigurationError, InvalidKeyError
 from dagster_buckets.layouts import LayoutSpec, TemplateLayout
+from dagster_buckets.layouts.template import matching
 from dagster_buckets.layouts.template.fields import variants
 from dagster_buckets.layouts.template.matching import write
+from dagster_buckets.layouts.template.shards import shard_of
 from dagster_buckets.objects import Body
 from dagster_buckets.plugins import get_layout
 from dagster_buckets.stores.memory import MemoryStore
@@ -51,6 +57,11 @@ asset = AssetAddress.of
         ("{asset}[/p={partition}]/data.{ext}", asset(["a"]), "a/data.x"),
         ("{asset}[/p={partition}]/data.{ext}", asset(["a"], "b"), "a/p=b/data.x"),
         ("{asset}[/p={partition}][/a={dim.a}/b={dim.b}]/data.{ext}", asset(["k"], {"a": "1", "b": "2"}), "k/a=1/b=2/data.x"),
+        ("{asset}/{shard}/{partition}.{ext}", asset(["a", "b"], "2024-01-31"), "a/b/60/2024-01-31.x"),
+        ("{asset}[/shard={shard:4}/p={partition}]/data.{ext}", asset(["a"], "1"), "a/shard=21e0/p=1/data.x"),
+        ("{asset}[/shard={shard:4}/p={partition}]/data.{ext}", asset(["a"]), "a/data.x"),
+        ("{asset}/{partition}{shard:1}.{ext}", asset(["a"], "é"), "a/%C3%A9e.x"),
+        ("{asset}/{dim.a}/{shard}{date:%Y}.{ext}", asset(["k"], {"a": "x", "partition": "2024-01-01"}), "k/x/d22024.x"),
         ("{asset}/value.dat", asset(["a"]), "a/value.dat"),
         ("{asset}.{ext}", OpAddress("r", "s", "o"), ".runs/r/s/o/data.x"),
         ("{asset}/value.dat", OpAddress("r", "s", "o", "m"), ".runs/r/s/o/m/data.x"),
@@ -92,6 +103,7 @@ COLLIDING = [
     ("{asset}/v[2{dim.a}@][{dim.b:%Y}@]/d.{ext}", asset(["a"], {"a": "024"}), asset(["a"], {"b": "2024-01-01"})),
     ("{asset}[/{dim.a}]/x[/{dim.b}].{ext}", None, None),
     ("{dim.a}/{asset}[/{dim.b}].{ext}", asset(["a"], {"a": "a", "b": "a"}), asset(["a", "a"], {"a": "a"})),
+    ("{asset}[/{shard:3}/{partition}]/data.{ext}", asset(["a"], "a"), asset(["a", "ced", "a"])),
 ]  # fmt: skip
 
 
@@ -156,6 +168,15 @@ def _loose(template: str, address: AssetAddress) -> str:
         ("{asset}.{ext}.gz", "after a dot"),
         ("{asset}.{ext}.{ext}", "after a dot"),
         (".runs/{asset}.{ext}", "holds the outputs of ops"),
+        ("{shard}/{asset}.{ext}", "{shard} stands after {asset}"),
+        ("raw/{shard}/{asset}.{ext}", "{shard} stands after {asset}"),
+        ("{asset[0]}/{shard}/{asset[1:]}.{ext}", "{shard} stands after {asset}"),
+        ("{asset}[/{shard}].{ext}", "needs a field of a partition"),
+        ("{asset}/{shard:0}.{ext}", "no field {shard:0}"),
+        ("{asset}/{shard:5}.{ext}", "no field {shard:5}"),
+        # Nothing tells a shard from the name of an asset, and not all of them have the same.
+        ("{asset}/{shard}[/{partition}]/data.{ext}", "of another kind"),
+        ("{asset}/{dim.a}{shard}{dim.b}.{ext}", "where one field ends and the next begins"),
     ],
 )
 def test_what_is_no_template(template: str, reason: str) -> None:
@@ -256,10 +277,10 @@ _ASSETS = st.sampled_from(
 )  # fmt: skip
 _OTHERS = st.sampled_from(
     ["{asset[-1]}", "{partition}", "p={partition}", "{dim.a}.{dim.b}", "{dim.a}-{dim.b}", "{dim.a}", "b={dim.b}",
-     "{date:%Y}", "{date:%m/%d}", "{date:%Y-%m}", "{dim.a:%Y%m%d}", "data", "a", "2024", "p=a"]
+     "{shard}", "{shard:1}{partition}", "{dim.a}{shard:1}", "{date:%Y}", "{date:%m/%d}", "{date:%Y-%m}", "{dim.a:%Y%m%d}", "data", "a", "2024", "p=a"]
 )  # fmt: skip
 _OPTIONAL = st.sampled_from(
-    ["", "[/{partition}]", "[/p={partition}]", "[/{dim.a}]", "[/a={dim.a}][/a,b={dim.b}]", "[/{date:%Y}]", "[.{dim.b}]"]
+    ["", "[/{partition}]", "[/p={partition}]", "[/{shard:1}/p={partition}]", "[/{dim.a}]", "[/a={dim.a}][/a,b={dim.b}]", "[/{date:%Y}]", "[.{dim.b}]"]
 )  # fmt: skip
 
 
@@ -313,8 +334,20 @@ def _key(layout: TemplateLayout, address: AssetAddress) -> str | None:
 @settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
 @given(_templates(), st.randoms(use_true_random=False))
 def test_what_is_accepted_keeps_addresses_apart(template: str, random: Random) -> None:
+    _assert_apart(_made(template), random.sample(_SMALL, 1000))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much])
+@given(_templates().filter(lambda template: "{shard" in template), st.randoms())
+def test_the_proof_does_not_lean_on_the_hash(template: str, random: Random) -> None:
     layout = _made(template)
-    several = random.sample(_SMALL, 1000)
+    with pytest.MonkeyPatch.context() as patched:
+        # Whatever digits an address has: all the same, and those of names.
+        patched.setattr(matching, "shard_of", lambda _, width: "a" * width)
+        _assert_apart(layout, random.sample(_SMALL, 1000))
+
+
+def _assert_apart(layout: TemplateLayout, several: list[AssetAddress]) -> None:
     keys = {address: key for address in several if (key := _key(layout, address)) is not None}
     owners = {key: address for address, key in keys.items()}
     assert len(owners) == len(keys)
@@ -334,6 +367,49 @@ def test_what_is_accepted_is_inverted(template: str, address: AssetAddress, key:
     foreign = layout.parse(key)
     if foreign is not None:
         assert layout.key(foreign[0], foreign[1] or "x") == key
+
+
+# -- shards ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["/", "/shard=", "."])
+@pytest.mark.parametrize(
+    "folder", ["{asset}", "v-{asset}", "{asset[1:]}@{asset[0]}", "raw/{asset}"]
+)
+def test_with_a_shard_an_asset_is_listed_without_the_others(folder: str, before: str) -> None:
+    layout = TemplateLayout(f"{folder}{before}{{shard}}/{{partition}}.{{ext}}")
+    prefixes = {path: layout.prefix(path) for path in (("a", "b"), ("a", "c"), ("b", "b"))}
+    for path, prefix in prefixes.items():
+        key = layout.key(asset(path, "2024-01-01"), "x")
+        assert [own for own, start in prefixes.items() if key.startswith(start)] == [path]
+        assert layout.parse(key) == (asset(path, "2024-01-01"), "x")
+        assert prefix
+
+
+def test_a_shard_is_the_start_of_a_sum_that_anybody_can_make() -> None:
+    label = b'{"asset":["shop","orders"],"partition":{"partition":"2024-01-31"}}'
+    digits = hashlib.sha256(label).hexdigest()
+    for width in (1, 2, 3, 4):
+        layout = TemplateLayout(f"{{asset}}/{{shard:{width}}}/{{partition}}.{{ext}}")
+        key = layout.key(asset(["shop", "orders"], "2024-01-31"), "x")
+        assert key == f"shop/orders/{digits[:width]}/2024-01-31.x"
+        other = f"{(int(digits[:width], 16) + 1) % 16**width:0{width}x}"
+        assert layout.parse(key.replace(f"/{digits[:width]}/", f"/{other}/")) is None
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_shards_are_even_for_days_and_hours(width: int) -> None:
+    start, shards = dt.datetime(2015, 1, 1, tzinfo=dt.UTC), 16**width
+    for step, spelling, count in (
+        (dt.timedelta(days=1), "%Y-%m-%d", 3650),
+        (dt.timedelta(hours=1), "%Y-%m-%d-%H:%M", 50_000),
+    ):
+        keys = [(start + step * number).strftime(spelling) for number in range(count)]
+        found = Counter(shard_of(asset(["orders"], key), width) for key in keys)
+        mean = count / shards
+        spread = sum((found[f"{n:0{width}x}"] - mean) ** 2 / mean for n in range(shards))
+        # Chi-squared: within four standard deviations of what chance gives.
+        assert abs(spread - (shards - 1)) < 4 * math.sqrt(2 * (shards - 1))
 
 
 # -- formats without an extension ------------------------------------------------------------------

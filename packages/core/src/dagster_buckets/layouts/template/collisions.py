@@ -21,6 +21,7 @@ from dagster_buckets.layouts.template.fields import (
     Digits,
     Extension,
     Parts,
+    Shard,
     Text,
     Value,
     Variant,
@@ -36,6 +37,8 @@ _IN_NAMES = re.compile(f"[{NAME_CHARACTERS}]+", re.ASCII)
 _NAME_SET = frozenset(c for c in map(chr, range(128)) if _IN_NAMES.fullmatch(c))
 _EXTENSION_SET = frozenset(string.ascii_letters + string.digits + "_-.")
 _DIGIT_SET = frozenset(string.digits)
+# Any digits, for the proof: which shard an address has is left to the hash.
+_SHARD_SET = frozenset(string.digits + "abcdef")
 
 #: Of each variant; a refused template is told within a tenth of a second.
 _EXAMPLES = 1000
@@ -185,6 +188,8 @@ def _count(component: _Component, sign: str) -> tuple[float, float]:
             least, most = least + atom.text.count(sign), most + atom.text.count(sign)
         elif isinstance(atom, Digits):
             most += atom.width if sign in _DIGIT_SET else 0
+        elif isinstance(atom, Shard):
+            most += atom.width if sign in _SHARD_SET else 0
         elif sign in (_EXTENSION_SET if isinstance(atom, Extension) else _NAME_SET):
             most = math.inf
     return least, most

@@ -21,6 +21,7 @@ __all__ = [
     "Digits",
     "Extension",
     "Parts",
+    "Shard",
     "Text",
     "Value",
     "Variant",
@@ -34,9 +35,13 @@ WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3}
 _LITERAL = re.compile(r"[A-Za-z0-9_.=,+@:;!'()$& -]+", re.ASCII)
 _ASSET = re.compile(r"asset(\[(?P<start>-?\d+)?(?P<colon>:)?(?P<stop>-?\d+)?\])?", re.ASCII)
 _DIMENSION = re.compile(r"(partition|date|dim\.(?P<name>[^:{}]+))(:(?P<pattern>[^{}]+))?")
+_SHARD = re.compile(r"shard(:(?P<width>[1-4]))?", re.ASCII)
+#: 256 shards.
+_WIDTH = 2
 _KNOWN = (
     "the fields are {asset}, {asset[0]}, {asset[1:]}, {partition}, {dim.NAME}, {date:%Y/%m/%d}, "
-    "{dim.NAME:%Y/%m/%d} and {ext}; [...] holds what only some addresses have"
+    "{dim.NAME:%Y/%m/%d}, {shard}, {shard:1} to {shard:4} and {ext}; [...] holds what only some "
+    "addresses have"
 )
 
 
@@ -94,11 +99,22 @@ class Digits:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Digits that follow from the whole address, and tell nothing that other fields do not.
+
+    Attributes:
+        width: How many hexadecimal digits there are, always.
+    """
+
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class Extension:
     """The extension of the format."""
 
 
-Atom: TypeAlias = Text | Parts | Value | Digits | Extension
+Atom: TypeAlias = Text | Parts | Value | Digits | Shard | Extension
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +228,8 @@ def _text(template: str, text: str) -> Text:
 def _field(template: str, name: str) -> list[Atom]:
     if name == "ext":
         return [Extension()]
+    if found := _SHARD.fullmatch(name):
+        return [Shard(int(found["width"] or _WIDTH))]
     if found := _ASSET.fullmatch(name):
         start, stop = (int(found[edge]) if found[edge] else None for edge in ("start", "stop"))
         if "[" not in name or found["colon"]:
@@ -259,6 +277,10 @@ def _check(template: str, variant: Variant) -> None:
         text = "".join(atom.text for atom in component if isinstance(atom, Text))
         if not component or (text in {".", ".."} and len(component) == 1):
             raise _refuse(template, "it gives keys with an empty, '.' or '..' component")
+    shards = [i for i, atom in enumerate(variant.atoms) if isinstance(atom, Shard)]
+    if shards and (not shards[0] or any(isinstance(a, Parts) for a in variant.atoms[shards[0] :])):
+        reason = "{shard} stands after {asset}, and not first: one asset could not be listed alone"
+        raise _refuse(template, reason)
     extensions = [i for i, atom in enumerate(variant.atoms) if isinstance(atom, Extension)]
     if not extensions:
         return

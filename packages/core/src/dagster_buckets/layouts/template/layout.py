@@ -40,6 +40,9 @@ class TemplateLayout:
     ``{date:%Y/%m/%d}``   the time that the only partition key spells (``2024-01-31``,
                           ``2024-01-31-23:00``); ``{dim.NAME:%Y}`` for one of several dimensions.
                           Of ``strftime`` it knows ``%Y %m %d %H %M %S %j``.
+    ``{shard}``           two hexadecimal digits that follow from the whole address and spread the
+                          partitions of an asset over 256 prefixes; ``{shard:1}`` to ``{shard:4}``
+                          have as many digits. It stands after ``{asset}``, and not first.
     ``{ext}``             the format's extension. A template without it keeps all formats of a value
                           under one key.
     ``[…]``               what is there only for addresses with the dimensions in it

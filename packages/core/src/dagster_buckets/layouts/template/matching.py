@@ -7,7 +7,16 @@ from functools import lru_cache
 
 from dagster_buckets.address import AssetAddress
 from dagster_buckets.layouts.encoding import EXTENSION, NAME_CHARACTERS, decode, encode_name
-from dagster_buckets.layouts.template.fields import Atom, Digits, Parts, Text, Value, Variant
+from dagster_buckets.layouts.template.fields import (
+    Atom,
+    Digits,
+    Parts,
+    Shard,
+    Text,
+    Value,
+    Variant,
+)
+from dagster_buckets.layouts.template.shards import shard_of
 from dagster_buckets.layouts.template.times import digits_of, key_of
 
 __all__ = ["directives_of", "pattern_of", "read", "write"]
@@ -40,6 +49,8 @@ def write(variant: Variant, address: AssetAddress) -> str | None:
             if not parts:
                 return None
             found += parts
+        elif isinstance(atom, Shard):
+            found += shard_of(address, atom.width)
         elif isinstance(atom, Digits):
             directives = directives_of(variant, atom.dimension)
             digits = digits_of(values[atom.dimension], directives)
@@ -91,6 +102,8 @@ def _group(atom: Atom) -> str:
         return re.escape(atom.text)
     if isinstance(atom, Digits):
         return rf"(\d{{{atom.width}}})"
+    if isinstance(atom, Shard):
+        return f"([0-9a-f]{{{atom.width}}})"
     if isinstance(atom, Value) or (isinstance(atom, Parts) and atom.single):
         return f"({_NAME})"
     return f"({_NAME}(?:/{_NAME})*)" if isinstance(atom, Parts) else f"({EXTENSION})"
