@@ -151,6 +151,15 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.verification")
 
 
+@nox.session
+def scale(session: nox.Session) -> None:
+    """Simulates many partitions, writes the page beside the model; `-- keys events` for some."""
+    install_stock(session, "bench")
+    tool(session, "python", "-m", "benchmarks.scale", *session.posargs)
+    # Where Matplotlib is.
+    session.run("python", "-m", "benchmarks.scale.publish")
+
+
 @nox.session(venv_backend="none")
 def wheels(session: nox.Session) -> None:
     """Builds every source distribution, and from each of them its wheel, into .nox/wheels."""

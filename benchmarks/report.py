@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.running import ROUNDS, Bound, Case, Record, Results
 
-__all__ = ["bounds_table", "table"]
+__all__ = ["bounds_table", "lines", "table"]
 
 MIB = 1024 * 1024
 
@@ -43,7 +43,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
 }
 
 
-def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table: of its columns all but the first hold figures."""
     out = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     return "\n".join([*out, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
@@ -62,7 +63,7 @@ def table(case: Case, results: Results) -> str:
             out.append(f"{record.over(beside):.2f}" if beside else "")
         return out
 
-    return _lines(head, (cells(name, record) for name, record in results.items() if record.rounds))
+    return lines(head, (cells(name, record) for name, record in results.items() if record.rounds))
 
 
 def bounds_table(bounds: Sequence[Bound]) -> str:
@@ -76,4 +77,4 @@ def bounds_table(bounds: Sequence[Bound]) -> str:
         ]
         for bound in bounds
     )
-    return _lines(["bound", "measured", "wanted", "holds"], rows)
+    return lines(["bound", "measured", "wanted", "holds"], rows)

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.running import ROOT, Case, Record, Results
 
-__all__ = ["CASES", "case_of", "keep", "kept"]
+__all__ = ["CASES", "case_of", "keep", "kept", "machine"]
 
 #: In the order of the report.
 CASES = (
@@ -47,7 +47,7 @@ def keep(name: str, results: Results) -> None:
     """Keep what was measured, instead of what was before."""
     _FOLDER.mkdir(parents=True, exist_ok=True)
     ways = {way: record.rounds for way, record in results.items()}
-    told = {"machine": _machine(), "day": time.strftime("%Y-%m-%d"), "ways": ways}
+    told = {"machine": machine(), "day": time.strftime("%Y-%m-%d"), "ways": ways}
     (_FOLDER / f"{name}.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
@@ -62,7 +62,7 @@ def kept(name: str) -> tuple[Results, dict[str, Any]] | None:
     return found, told
 
 
-def _machine() -> str:
+def machine() -> str:
     """What it ran on, for people."""
     about = Path("/proc/cpuinfo").read_text("utf-8")
     models = [line.partition(":")[2].strip() for line in about.splitlines() if "model name" in line]

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote
 from benchmarks.servers.objects import Answer, Bucket, Request
 from benchmarks.servers.serving import FORGET, TRAFFIC, serving, until_left
 
-__all__ = ["cloud"]
+__all__ = ["cloud", "run"]
 
 _END = b"\r\n\r\n"
 _CHUNK = 256 * 1024
@@ -155,8 +155,8 @@ class _Connection(asyncio.BufferedProtocol):
                 answer.body[0] = piece[_CHUNK:]
 
 
-async def _run(seconds: float, rate: float) -> None:
-    bucket = Bucket()
+async def run(bucket: Bucket, seconds: float, rate: float) -> None:
+    """Answer for a bucket until whoever started the process is gone; see :func:`cloud`."""
     loop = asyncio.get_running_loop()
     make: Callable[[], _Connection] = lambda: _Connection(bucket, seconds, rate)  # noqa: E731
     listening = socket.socket()
@@ -169,4 +169,4 @@ async def _run(seconds: float, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(float(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(run(Bucket(), float(sys.argv[1]), float(sys.argv[2])))

@@ -20,6 +20,7 @@ from tests.integration.support import (
     keys,
     materialized,
     plant,
+    ranged,
     raw,
     run,
     store_of,
@@ -265,3 +266,30 @@ def test_a_template_for_all(make_manager: MakeManager) -> None:
     assert keys(manager) == ["daily/20240131@/v.txt", "shop/total/v.json"]
     with pytest.raises(InvalidKeyError, match="no place for the dimensions a, z"):
         run([cell], manager, partition_key="x/y|1")
+
+
+def test_shards_are_written_loaded_and_listed(make_manager: MakeManager) -> None:
+    manager = make_manager(layout="template:{asset}[/shard={shard:1}/day={partition}]/data.{ext}")
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def daily(context: dg.AssetExecutionContext) -> dict[str, str]:
+        return {key: f"of {key}" for key in context.partition_keys}
+
+    @dg.asset(ins={"daily": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())})
+    def shop(daily: dict[str, str]) -> str:
+        return ", ".join(daily.values())
+
+    run([daily], manager, tags=ranged("2024-01-30", "2024-02-02"))
+    # In format auto: found by one listing of the asset.
+    assert run([daily, shop], manager, selection=[shop]).output_for_node("shop") == (
+        "of 2024-01-30, of 2024-01-31, of 2024-02-01, of 2024-02-02"
+    )
+    *days, value = keys(manager)
+    assert value == "shop/data.txt"
+    assert {key.count("/") for key in days} == {3}
+    assert len({key.split("/")[1] for key in days}) > 1
+    for day in DAYS.get_partition_keys():
+        found = manager.parse_uri(manager.uri_for("daily", day))
+        assert found is not None
+        assert found.partition_key == day
+        assert manager.uri_for("daily", day) == manager.uri_for("daily", day, format="text")
