@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -19,6 +20,9 @@ from dagster_buckets.cli.event_log import EventLog
 from tests.gcs_server import fake_gcs_server
 from tests.integration import support
 from tests.integration.support import S3_KEYS, CountingIOManager, MakeManager
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 BACKENDS = ("memory", "local", "s3", "gcs")
 #: What a store can change; the other modules meet servers and files by night.
@@ -77,6 +81,20 @@ def _shared_instance() -> Iterator[None]:
 def gcs_endpoint() -> Iterator[str]:
     with fake_gcs_server() as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def client() -> "Iterator[Client]":
+    """A cluster of Dask with two processes."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(params=BACKENDS)

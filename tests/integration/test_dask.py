@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dagster_buckets import BucketIOManager, bucket_options
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, get_worker
 
 from tests.integration.support import MakeManager, keys, ranged, run
 
@@ -27,18 +26,6 @@ def numbers(partition: int, count: int = 1000) -> pd.DataFrame:
 
 def frame(partitions: int) -> dd.DataFrame:
     return dd.from_map(numbers, range(partitions), meta=numbers(0).iloc[:0])
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    """Two processes; what they say goes nowhere."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 @dg.asset

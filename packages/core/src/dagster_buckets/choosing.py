@@ -9,6 +9,7 @@ from typing import Any, cast
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.formats.base import Format, SupportsParts
 from dagster_buckets.formats.compression import Codec, check_codec, compressed
+from dagster_buckets.formats.dask_types import comes_in_lists
 from dagster_buckets.formats.frames import comes_in_parts
 from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.options import option_names, with_options
@@ -16,7 +17,7 @@ from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.names import AUTO, MANIFEST
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
-__all__ = ["AROUND", "COMPRESSION", "PART_SIZE", "Formats", "first_named"]
+__all__ = ["AROUND", "COMPRESSION", "PART_SIZE", "Formats", "first_named", "in_parts"]
 
 #: The option that every format has, of its own or around it.
 COMPRESSION = "compression"
@@ -92,6 +93,9 @@ class Formats:
 
     def choose(self, name: str, declared: type | None, cls: type | None) -> Format | None:
         """The named format, or what ``auto`` chooses; in parts for classes that come in them."""
+        if any(c and comes_in_lists(c) for c in (declared, cls)):
+            found = self.named(name) if name != AUTO else self.of_class(list, None)
+            return found and _listed(found)
         made = self.named(name) if name != AUTO else self.of_class(declared, cls)
         if made is None or not any(c and comes_in_parts(c) for c in (declared, cls)):
             return made
@@ -112,7 +116,7 @@ class Formats:
         # written.
         given = {n: v for n, v in self._given(inner.name).items() if n not in AROUND}
         made = self.trusted(self._made(inner.name, given, codec))
-        return made if of_parts == extension else _parted(made, 1)
+        return made if of_parts == extension else in_parts(made)
 
     def trusted(self, format: Format) -> Format:  # noqa: A002 - what it is
         """The format, if a listing may lead to it.
@@ -143,6 +147,23 @@ class Formats:
             settings = {"limit": self.limit, "signing_keys": self.signing_keys}
             plain = cast("Format", with_options(format_class(name), name, options, settings))
         return compressed(plain, codec, self.limit) if codec else plain
+
+
+def in_parts(inner: Format) -> Format:
+    """The same format, of a value that has a manifest.
+
+    Raises:
+        ConfigurationError: There are no parts in this format.
+    """
+    from dagster_buckets.formats.tables import TableFormat
+
+    return _parted(inner, 1) if isinstance(inner, TableFormat) else _listed(inner)
+
+
+def _listed(inner: Format) -> Format:
+    from dagster_buckets.formats.listed import listed
+
+    return listed(inner)
 
 
 def _parted(inner: Format, part_size: Any) -> Format:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.formats.base import Format, Part, SupportsConcat, SupportsLazy
+from dagster_buckets.formats.dask_types import is_bag
 from dagster_buckets.formats.frames import concat_tables, from_arrow, is_frame_type
 from dagster_buckets.objects import Payload
 from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
+
+if TYPE_CHECKING:
+    from dagster_buckets.formats.listed import ListPiece
 
 __all__ = ["can_join", "concat_parts", "part_of", "scan_refs"]
 
@@ -70,6 +74,11 @@ def scan_refs(
     Raises:
         DecodeError: They do not fit together, or one exceeds a limit.
     """
+    if is_bag(cls):
+        # Each partition of it is read as its own object is, which can be a part or a value.
+        from dagster_buckets.formats.dask_lists import bag_of
+
+        return bag_of(cast("Sequence[ListPiece]", formats), refs, columns)
     # Settings are those of a manager, and so of a store.
     settings = {id(ref.store): chosen for chosen, ref in zip(formats, refs, strict=True)}
     for store, chosen in settings.items():

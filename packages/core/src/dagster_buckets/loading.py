@@ -11,6 +11,7 @@ from dagster_buckets.address import OpAddress, asset_of, path_of
 from dagster_buckets.chain import Chain
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
 from dagster_buckets.formats.batches import Rows, stream_batches
+from dagster_buckets.formats.dask_types import empty_bag, is_bag
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
 from dagster_buckets.formats.lazy import empty_scan, is_lazy_type
 from dagster_buckets.placing import Located
@@ -290,7 +291,8 @@ def _joins(request: LoadRequest, shape: Shape) -> bool:
 
 
 def _many(shape: Shape, values: dict[str, Any]) -> Any:
-    return list(values.values()) if shape.kind == "list" or shape.item is list else values
+    as_list = shape.kind == "list" or (shape.kind == "value" and shape.item is list)
+    return list(values.values()) if as_list else values
 
 
 def _written_as(request: LoadRequest) -> Any:
@@ -315,4 +317,6 @@ def _of_nothing(shape: Shape) -> Any:
         return None
     if is_lazy_type(cls):
         return empty_scan(cls)
+    if is_bag(cls):
+        return empty_bag()
     return empty_frame(cls) if can_convert(cls) else None

@@ -33,7 +33,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from dagster_buckets.errors import DecodeError
 
@@ -42,9 +42,11 @@ if TYPE_CHECKING:
 
     from dagster_buckets.objects import Payload
 
-__all__ = ["VERSION", "Manifest", "PartEntry"]
+__all__ = ["VERSION", "Holds", "Manifest", "PartEntry"]
 
 VERSION = 1
+#: What a part is of its value: rows of a table, a piece of a list, or one item of a list.
+Holds: TypeAlias = Literal["rows", "lists", "items"]
 _MARK = "dagster_buckets_manifest"
 
 
@@ -56,7 +58,7 @@ class PartEntry:
         name: Relative to the folder of the parts.
         size: Bytes.
         digest: As of a :class:`~dagster_buckets.objects.Header`.
-        rows: How many.
+        rows: How many; of a list its items.
         partition: The columns that have one value in all of its rows, and are not stored in it.
         statistics: Of columns by their names: ``nulls``, and ``min`` and ``max`` where the type has
             an order that JSON can tell.
@@ -76,13 +78,23 @@ class Manifest:
 
     Attributes:
         format: The name of the format of the parts.
-        schema: Of the value, with what was noted of the class that was written.
+        schema: Of the value, with what was noted of the class that was written; of a list it has
+            no columns, and is not stored.
         parts: At least one, of a value without rows too.
+        holds: What each part is.
     """
 
     format: str
     schema: pa.Schema
     parts: tuple[PartEntry, ...]
+    holds: Holds = "rows"
+
+    @classmethod
+    def of_list(cls, format_name: str, holds: Holds, parts: tuple[PartEntry, ...]) -> Manifest:
+        """The manifest of a value that is no table."""
+        import pyarrow as pa
+
+        return cls(format_name, pa.schema([]), parts, holds)
 
     @property
     def rows(self) -> int:
@@ -96,10 +108,11 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """As it is stored."""
+        schema = base64.b64encode(self.schema.serialize()).decode("ascii")
         document = {
             _MARK: VERSION,
             "format": self.format,
-            "schema": base64.b64encode(self.schema.serialize()).decode("ascii"),
+            **({"schema": schema} if self.holds == "rows" else {"holds": self.holds}),
             "rows": self.rows,
             "size": self.size,
             "parts": [
@@ -130,9 +143,12 @@ class Manifest:
             document = json.loads(bytes(payload.data))
             version = document[_MARK]
             if version == VERSION:
-                schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
+                name, holds = str(document["format"]), document.get("holds", "rows")
                 parts = tuple(_part(member) for member in document["parts"])
-                return cls(str(document["format"]), schema, parts)
+                if holds in get_args(Holds) and holds != "rows":
+                    return cls.of_list(name, holds, parts)
+                schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
+                return cls(name, schema, parts)
         except (ValueError, LookupError, TypeError, pa.ArrowException) as error:
             msg = f"{uri} is not a readable manifest: {error!r}"
             raise DecodeError(msg, uri=uri, hint="materialize it again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,10 +15,15 @@ from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["FOLDER", "PartFolder", "check_room", "verified_part", "whose_part"]
+__all__ = ["FOLDER", "PartFolder", "check_room", "new_write_id", "verified_part", "whose_part"]
 
 #: Behind what the keys of a value begin with: a name with a dot, which no asset's folder has.
 FOLDER = "parts/"
+
+
+def new_write_id() -> str:
+    """What tells the parts of one write from those of all others."""
+    return uuid.uuid4().hex[:12]
 
 
 def whose_part(layout: Layout, key: str) -> Address | None:

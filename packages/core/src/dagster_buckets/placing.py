@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from dagster_buckets.address import Address, asset_of, label_of, path_of
-from dagster_buckets.choosing import Formats
+from dagster_buckets.choosing import Formats, in_parts
 from dagster_buckets.errors import (
     ConfigurationError,
     InvalidKeyError,
     ObjectNotFoundError,
     concerning,
 )
-from dagster_buckets.formats.base import Format
+from dagster_buckets.formats.base import Format, SupportsParts
 from dagster_buckets.layouts.base import Layout, SupportsOldStems
+from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.parts import PartFolder
 from dagster_buckets.plugins import format_by_extension, names
@@ -97,11 +99,15 @@ class Places:
         """
         found = self.listed(addresses)
 
-        def fitting(address: Address) -> list[tuple[str, ObjectInfo]]:
-            ways = found[address]
-            return [way for way in ways if only is None or way[0] == only.extension]
+        known = {} if only is None else {only.extension: only}
+        if only is not None and not has_power(only, SupportsParts):
+            with suppress(ConfigurationError):
+                known[f"{only.extension}.{MANIFEST}"] = in_parts(only)
 
-        return [self._newest(address, fitting(address)) for address in addresses]
+        def fitting(address: Address) -> list[tuple[str, ObjectInfo]]:
+            return [way for way in found[address] if only is None or way[0] in known]
+
+        return [self._newest(address, fitting(address), known) for address in addresses]
 
     def listed(self, addresses: Sequence[Address]) -> dict[Address, list[tuple[str, ObjectInfo]]]:
         """The objects of each value with their extensions, by one listing for each asset."""
@@ -122,6 +128,19 @@ class Places:
     def parts_of(self, key: str, chosen: Format) -> PartFolder:
         """Where the parts of a value lie whose manifest has this key."""
         return PartFolder(self.store, key.removesuffix(chosen.extension))
+
+    def in_parts(self, located: Located) -> Located | None:
+        """Where the manifest of a value is of which only the format was known, if it has one."""
+        if has_power(located.format, SupportsParts) or not self.layout.exclusive:
+            return None
+        try:
+            other = in_parts(located.format)
+        except ConfigurationError:
+            return None
+        key = self.layout.key(located.address, other.extension)
+        if not self.store.exists(key):
+            return None
+        return replace(located, key=key, format=other, old_keys=())
 
     def exists(self, located: Located) -> bool:
         """Whether the object is there, asked in another way (a 404 can be transient)."""
@@ -211,7 +230,12 @@ class Places:
         # Where a key can be read in several ways, an unknown extension is a part of a name.
         return [way for way in ways if not way[1] or format_by_extension(way[1])]
 
-    def _newest(self, address: Address, found: list[tuple[str, ObjectInfo]]) -> Located | None:
+    def _newest(
+        self,
+        address: Address,
+        found: list[tuple[str, ObjectInfo]],
+        known: Mapping[str, Format],
+    ) -> Located | None:
         if not found:
             return None
         newest = max(info.modified for _, info in found)
@@ -223,7 +247,8 @@ class Places:
                 hint = "name one in the metadata dagster_buckets/format, or delete the other"
                 raise ConfigurationError(msg, hint=hint)
             extension, info = candidates[0]
-            return Located(self, address, info.key, self._format_of(extension, info))
+            chosen = known.get(extension) or self._format_of(extension, info)
+            return Located(self, address, info.key, chosen)
 
     def _format_of(self, extension: str, info: ObjectInfo) -> Format:
         chosen = self.formats.found(extension)

@@ -16,6 +16,7 @@ from dagster_buckets.errors import (
     ObjectNotFoundError,
     PartitionError,
     StoreUnavailableError,
+    UnsupportedTypeError,
     concerning,
 )
 from dagster_buckets.formats.base import (
@@ -23,11 +24,13 @@ from dagster_buckets.formats.base import (
     Part,
     SupportsConcat,
     SupportsLazy,
+    SupportsListedParts,
     SupportsParts,
     SupportsStreaming,
     SupportsStructures,
 )
 from dagster_buckets.formats.batches import Rows, stream_batches
+from dagster_buckets.formats.dask_types import delayed_class, is_bag, is_delayed
 from dagster_buckets.formats.frames import is_reader_type
 from dagster_buckets.formats.lazy import is_lazy_type
 from dagster_buckets.joining import can_join, concat_parts, part_of, scan_refs
@@ -115,12 +118,16 @@ class Reader:
         Raises:
             ObjectNotFoundError: Nothing is stored under this address in this format.
         """
+        named, located = located, self._seen(located)
         for wait in _WAITS:
             try:
                 return self._piece(located)
             except ObjectNotFoundError:
                 if not located.places.exists(located):
-                    raise
+                    other = named.places.in_parts(named)
+                    if other is None:
+                        raise
+                    return self._piece(other)
                 time.sleep(wait)
         try:
             return self._piece(located)
@@ -128,6 +135,15 @@ class Reader:
             msg = f"{located.uri} is there, but was not found each of {len(_WAITS) + 1} times"
             hint = "is a proxy or a rule of the bucket in the way?"
             raise StoreUnavailableError(msg, uri=located.uri, hint=hint) from error
+
+    def _seen(self, located: Located) -> Located:
+        """The value as what it is asked for: a list in any format is a piece of a bag."""
+        chosen = located.format
+        if not is_bag(self.as_type) or isinstance(chosen, SupportsConcat | SupportsLazy):
+            return located
+        from dagster_buckets.formats.listed import ListPiece
+
+        return replace(located, format=ListPiece(chosen))
 
     def value(self, piece: Piece) -> Any:
         """The value of one piece.
@@ -140,6 +156,7 @@ class Reader:
                 return piece.ref
             if piece.holds_none:
                 return None
+            self._check_delayed(piece)
             chosen = piece.located.format
             if piece.parts is not None:
                 return self._of_parts(piece, piece.parts)
@@ -160,13 +177,21 @@ class Reader:
             "SupportsStructures", chosen
         ).can_structure(self.annotation)
 
+    def _check_delayed(self, piece: Piece) -> None:
+        asked = is_delayed(self.annotation) or delayed_class(self.annotation) is not None
+        if asked and not self.structures(piece.located):
+            msg = f"{piece.located.uri} is no list of Dask's, so it cannot be loaded as Delayed"
+            hint = "annotate the input with the class of its value; where each of several "
+            hint += "partitions is such a list, with dict[str, list[Delayed]]"
+            raise UnsupportedTypeError(msg, uri=piece.located.uri, hint=hint)
+
     def check_joined(self, located: Sequence[Located]) -> None:
         """Refuse what cannot become one value, before anything is read.
 
         Raises:
             PartitionError: The formats of these objects differ, or do not join to this class.
         """
-        formats = [place.format for place in located]
+        formats = [self._seen(place).format for place in located]
         kinds = sorted({chosen.name for chosen in formats})
         if can_join(formats, self.as_type) or (len(kinds) == 1 and self._scans(formats[0])):
             return
@@ -214,9 +239,10 @@ class Reader:
                 if has_power(located.format, SupportsParts) and not is_none(payload):
                     folder = places.parts_of(key, located.format)
                     refs = cast("SupportsParts", located.format).parts(payload, folder)
-                    later = self.as_type is not None and (
-                        is_reader_type(self.as_type) or is_lazy_type(self.as_type)
-                    )
+                    if has_power(located.format, SupportsListedParts):
+                        listing = cast("SupportsListedParts", located.format)
+                        located = replace(located, format=listing.told_by(payload))
+                    later = self._reads_later()
                     size = info.size + (0 if later else sum(ref.size for ref in refs))
                     return Piece(located, size, parts=tuple(refs))
                 if self.joins and not is_none(payload):
@@ -230,7 +256,7 @@ class Reader:
         self, store: ObjectStore, chosen: Format, key: str
     ) -> tuple[ObjectInfo, Payload | None, bytes]:
         """What the store says of an object, and its bytes, or the last ones of them."""
-        if self.as_type is ObjectRef:
+        if self.as_type is ObjectRef or (is_bag(self.as_type) and self._scans(chosen)):
             return store.head(key), None, b""
         if self._scans(chosen):
             end = store.peek(key, _SCANNED_FIRST)
@@ -245,6 +271,13 @@ class Reader:
         if end.info.size <= above:
             return end.info, end, b""
         return end.info, None, bytes(end.data)
+
+    def _reads_later(self) -> bool:
+        """Whether the parts of a value are read by who uses it."""
+        cls = self.as_type
+        if cls is None:
+            return delayed_class(self.annotation) is not None
+        return is_reader_type(cls) or is_lazy_type(cls) or is_bag(cls)
 
     def _scans(self, chosen: object) -> bool:
         return (
@@ -269,6 +302,10 @@ class Reader:
         return found
 
     def _of_parts(self, piece: Piece, refs: Sequence[ObjectRef]) -> Any:
+        if has_power(piece.located.format, SupportsListedParts):
+            self._dimensions(piece)
+            wanted = self.annotation if self.structures(piece.located) else self.as_type
+            return cast("SupportsListedParts", piece.located.format).gathered(refs, wanted)
         if self.as_type is not None and is_reader_type(self.as_type):
             return stream_batches(self._rows_of(piece, refs))
         return self._together([piece])

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dagster_buckets.errors import PartitionError
+from dagster_buckets.formats.dask_types import delayed_class, is_bag
 from dagster_buckets.formats.frames import can_convert, is_frame_type, qualified
 from dagster_buckets.formats.lazy import is_lazy_type
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.streams import PartitionStream
 
-__all__ = ["Shape", "ambiguous", "item_class", "judge_single", "read_annotation"]
+__all__ = [
+    "Shape",
+    "ambiguous",
+    "declared_class",
+    "item_class",
+    "judge_single",
+    "read_annotation",
+]
 
 _ABSENT: tuple[Any, ...] = (None, Any, object, typing.NoReturn)
 
@@ -103,10 +111,17 @@ def item_class(annotation: Any) -> type | None:
     return shape_free if isinstance(shape_free, type) else None
 
 
+def declared_class(annotation: Any) -> type | None:
+    """The class by which a format is chosen: of ``list[Delayed]`` that of its items."""
+    shape = read_annotation(annotation)
+    as_list = shape.kind == "list" and delayed_class(shape.whole)
+    return as_list or item_class(annotation)
+
+
 def _is_made(cls: type) -> bool:
     """Whether a load makes instances of this class, which no stored value is by itself."""
     is_file = issubclass(cls, io.BufferedIOBase)
-    return is_file or cls is ObjectRef or can_convert(cls) or is_lazy_type(cls)
+    return is_file or cls is ObjectRef or can_convert(cls) or is_lazy_type(cls) or is_bag(cls)
 
 
 def judge_single(shape: Shape, key: str, value: Any, wanted: str | None) -> Any:

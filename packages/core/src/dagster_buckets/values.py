@@ -6,33 +6,23 @@ and back. The I/O manager adds Dagster's contexts before it and metadata after i
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from dagster_buckets.address import Address, asset_of, label_of
+from dagster_buckets.address import Address, asset_of
 from dagster_buckets.choosing import Formats
-from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
-from dagster_buckets.formats.base import (
-    Description,
-    Format,
-    SupportsCompression,
-    SupportsDescribe,
-    SupportsParts,
-)
+from dagster_buckets.errors import concerning
+from dagster_buckets.formats.dask_types import written_class
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.names import AUTO
-from dagster_buckets.objects import Body, Header, ObjectInfo
-from dagster_buckets.parts import PartFolder, check_room
 from dagster_buckets.placing import Located, Places
 from dagster_buckets.plugins import get_layout, refuse_type
-from dagster_buckets.powers import has_power
-from dagster_buckets.reading import NONE, Reader
-from dagster_buckets.shapes import item_class
-from dagster_buckets.stores.base import ObjectStore, base_of, console_url
+from dagster_buckets.reading import Reader
+from dagster_buckets.shapes import declared_class
+from dagster_buckets.stores.base import ObjectStore, base_of
+from dagster_buckets.storing import Stored, Storing
 
 __all__ = [
     "AUTO",
@@ -42,33 +32,7 @@ __all__ = [
     "scheme_of",
 ]
 
-#: What one request carries: streams that are not longer are written as one.
-_ONE_REQUEST = 16 * 1024 * 1024
-
 OnMissing = Literal["error", "skip", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One value that was written: where, how, and what can be said of it.
-
-    Attributes:
-        address: Whose value it is.
-        format: The name of its format.
-        info: What the store says of the object.
-        description: Its rows and columns.
-        compression: The codec; ``None`` for what is not compressed.
-        seconds: How long it took to encode and to write it.
-        console_url: Where the store's web console shows the object; ``None`` if it has none.
-    """
-
-    address: Address
-    format: str
-    info: ObjectInfo
-    description: Description
-    compression: str | None = None
-    seconds: float = 0.0
-    console_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +107,25 @@ class ValueStore:
             FormatError: The value does not fit; nothing was written.
             StoreError: The store failed; the old value is still there.
         """
+        storing = self.begin(address, value, format_name=format_name, annotation=annotation)
+        return storing.put(storing.encoded(value))
+
+    def begin(
+        self, address: Address, value: Any, *, format_name: str = AUTO, annotation: Any = None
+    ) -> Storing:
+        """What :meth:`write` is going to do, once it is known to be possible.
+
+        Arguments and errors are those of :meth:`write`.
+        """
         with self._about([address]):
-            chosen = self.formats.choose(format_name, item_class(annotation), type(value))
+            cls = written_class(value)
+            chosen = self.formats.choose(format_name, declared_class(annotation), cls)
             if chosen is None:
                 raise refuse_type(type(value))
             key = self.layout.key(address, chosen.extension)
         with concerning(str(address), self.store.uri(key)):
-            begun = time.monotonic()
             self.places.check_before_write(address, key)
-            folder = self.places.parts_of(key, chosen)
-            body = _encode(chosen, value, self.layout, folder, label_of(address))
-            header = Header(format=chosen.name, address=label_of(address))
-            # Before the value is stored: nothing after that may fail.
-            console = console_url(self.store, key)
-            info = self.store.put(key, body, header=header)
-            return Stored(
-                address,
-                chosen.name,
-                info,
-                _describe(chosen, body, self.preview_rows),
-                _compression(chosen, body),
-                seconds=time.monotonic() - begun,
-                console_url=console,
-            )
+        return Storing(self.places, address, chosen, key, self.preview_rows)
 
     def read(
         self,
@@ -220,7 +180,7 @@ class ValueStore:
         if not addresses:
             return []
         with self._about(addresses):
-            known = self.formats.choose(format_name, item_class(annotation), None)
+            known = self.formats.choose(format_name, declared_class(annotation), None)
             if known is not None and not listed:
                 return [self.places.at(address, known) for address in addresses]
             found = self.places.find(addresses, known)
@@ -235,7 +195,7 @@ class ValueStore:
         in whatever format. Only what ``annotation`` tells of is known to be there.
         """
         with self._about(addresses):
-            known = self.formats.choose(format_name, item_class(annotation), None)
+            known = self.formats.choose(format_name, declared_class(annotation), None)
             if known is None:
                 return self.locate(addresses)
             if annotation is not None:
@@ -284,42 +244,3 @@ class ValueStore:
 def scheme_of(store: ObjectStore) -> str:
     """The scheme of a store's URIs: ``s3``, ``gs``, ``file`` or another's."""
     return store.uri("x").partition(":")[0]
-
-
-def _encode(chosen: Format, value: Any, layout: Layout, folder: PartFolder, label: str) -> Body:
-    try:
-        if value is not None and has_power(chosen, SupportsParts):
-            check_room(layout, folder)
-            body = cast("SupportsParts", chosen).encode_parts(value, folder, label)
-        else:
-            body = chosen.encode(value)
-    except UnsupportedTypeError:
-        if value is None:
-            return Body.of(NONE)
-        raise
-    body = body.settled(_ONE_REQUEST)
-    if _is_mark(body):
-        msg = "these bytes are how a None is stored, so they would come back as None"
-        raise EncodeError(msg, hint="add or remove a byte")
-    return body
-
-
-def _describe(chosen: Format, body: Body, rows: int) -> Description:
-    if body.description is not None:
-        return body.description(rows)
-    if body.held is None or not isinstance(chosen, SupportsDescribe):
-        return Description()
-    if _is_mark(body):
-        return Description()
-    return chosen.describe(io.BytesIO(body.joined()))
-
-
-def _compression(chosen: Format, body: Body) -> str | None:
-    if not isinstance(chosen, SupportsCompression) or _is_mark(body):
-        return None
-    return None if chosen.compression in (None, "none") else chosen.compression
-
-
-def _is_mark(body: Body) -> bool:
-    """Whether these are the bytes of a stored ``None``, which no format has made."""
-    return body.size == len(NONE) and body.joined() == NONE

@@ -12,9 +12,11 @@ from dagster_buckets.errors import FormatError, PartitionError, concerning
 from dagster_buckets.requests import Target, WriteRequest
 from dagster_buckets.shapes import Shape, read_annotation
 from dagster_buckets.splitting import SplitBy, dimensions_for, split
+from dagster_buckets.storing import Stored
 from dagster_buckets.streams import PartitionStream
+from dagster_buckets.together import write_together
 from dagster_buckets.transfer import Outcome, failure, run_all, run_each, shortened
-from dagster_buckets.values import Stored, ValueStore
+from dagster_buckets.values import ValueStore
 
 __all__ = ["Record", "write"]
 
@@ -75,9 +77,19 @@ def write(
         if outcome.result:
             record(outcome.item, outcome.result)
 
-    outcomes = run_all(
-        lambda target: put(target, by_key[target.name], item),
+    outcomes = write_together(
+        lambda target: values.begin(
+            target.address, by_key[target.name], format_name=name, annotation=item
+        ),
         request.targets,
+        by_key,
+        max_concurrency=bound,
+        then=count,
+    )
+    done = {outcome.item for outcome in outcomes}
+    outcomes += run_all(
+        lambda target: put(target, by_key[target.name], item),
+        [each for each in request.targets if each not in done] if done else request.targets,
         max_concurrency=bound,
         then=count,
     )

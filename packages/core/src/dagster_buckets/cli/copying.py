@@ -10,7 +10,7 @@ from dagster_buckets.address import AssetAddress, label_of
 from dagster_buckets.cli.comparing import digest_in
 from dagster_buckets.cli.manifests import folder_of, manifest_of
 from dagster_buckets.errors import ConfigurationError, IntegrityError
-from dagster_buckets.names import AUTO
+from dagster_buckets.names import AUTO, MANIFEST
 from dagster_buckets.objects import Body, Digest, Header, ObjectInfo, Repeatable, digest_of
 from dagster_buckets.parts import check_room
 from dagster_buckets.stores.base import ObjectStore
@@ -54,8 +54,12 @@ def takes(old: ValueStore, new: ValueStore, stored: Format, format_name: str) ->
     """
     if getattr(stored, "runs_code", False) and old.formats.signing_keys != new.formats.signing_keys:
         return False
+    of_parts = stored.extension.removesuffix(f".{MANIFEST}")
+    if of_parts != stored.extension and not new.layout.exclusive:
+        return False
     if format_name != AUTO:
-        return new.formats.named(format_name).extension == stored.extension
+        # Whoever reads by the name of the format finds a manifest, too.
+        return new.formats.named(format_name).extension in {stored.extension, of_parts}
     try:
         new.formats.trusted(stored)
     except ConfigurationError:

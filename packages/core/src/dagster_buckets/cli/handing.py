@@ -14,6 +14,8 @@ from dagster_buckets.cli.managers import Manager
 from dagster_buckets.cli.source import KnownAsset
 from dagster_buckets.definitions import address_of, options_of
 from dagster_buckets.errors import IntegrityError
+from dagster_buckets.formats.dask_types import comes_in_lists
+from dagster_buckets.formats.frames import comes_in_parts
 from dagster_buckets.requests import Options
 from dagster_buckets.streams import PartitionStream
 
@@ -116,6 +118,8 @@ class Asset:
 def _is_value(cls: Any) -> bool:
     """Whether an annotation is the class of a partition's value, not of what gives it later."""
     if not isinstance(cls, type) or cls.__name__ in _LATER:
+        return False
+    if comes_in_parts(cls) or comes_in_lists(cls):
         return False
     return not issubclass(cls, PartitionStream)
 

@@ -46,4 +46,6 @@ def digest_of_parts(manifest: Manifest) -> str:
     lines = [
         f"{part.digest} {part.size} {sorted(part.partition.items())}" for part in manifest.parts
     ]
+    if manifest.holds != "rows":
+        lines.append(manifest.holds)
     return digest_of(["\n".join(lines).encode()])

@@ -138,10 +138,21 @@ def _table(chosen: Format, end: Payload, store: ObjectStore, rows: int) -> Previ
 def _of_parts(
     chosen: SupportsParts, end: Payload, values: ValueStore, entry: Entry, rows: int
 ) -> Preview:
-    """Rows and columns as the manifest tells them, and the first rows of the first part."""
+    """What the manifest tells: of a table rows and columns, and the first rows of the first part.
+
+    Of a list the text of its first part, if it has one.
+    """
     payload = end if _whole(end) else values.store.get(entry.info.key)
     manifest = Manifest.of(payload)
     (first, *others) = chosen.parts(payload, folder_of(values.store, entry))
+    if manifest.holds != "rows":
+        end = values.store.peek(first.info.key, _END)
+        seen = Preview("opaque")
+        if _is_text(chosen.inner):
+            codec = cast("Codec | None", getattr(chosen.inner, "compression", None))
+            seen = _text(values.store, end, codec)
+        count = f"a list of {manifest.rows:,} in {len(others) + 1:,} parts"
+        return replace(seen, note=f"{count}, of which the first is shown" if seen.text else count)
     found = _table(chosen.inner, values.store.peek(first.info.key, _END), values.store, rows)
     note = f"in {len(others) + 1:,} parts" if others else None
     head = found.head if found else None

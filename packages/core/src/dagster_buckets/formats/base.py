@@ -10,6 +10,7 @@ from dagster_buckets.objects import Column, Description
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagster_buckets.formats.plans import Plan
     from dagster_buckets.objects import Body, Payload
     from dagster_buckets.parts import PartFolder
     from dagster_buckets.references import ObjectRef
@@ -26,7 +27,9 @@ __all__ = [
     "SupportsDescribe",
     "SupportsFirstRows",
     "SupportsLazy",
+    "SupportsListedParts",
     "SupportsParts",
+    "SupportsPlans",
     "SupportsStreaming",
     "SupportsStructures",
 ]
@@ -257,6 +260,44 @@ class SupportsParts(Protocol):
 
         Raises:
             DecodeError: It is no manifest.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsPlans(Protocol):
+    """The power to leave the writing of parts to the tasks that compute a value."""
+
+    def plan(self, value: Any, folder: PartFolder, label: str | None) -> Plan | None:
+        """What writes the parts when it is computed; ``None`` for a value that is there already.
+
+        Arguments and errors as of :meth:`SupportsParts.encode_parts`; nothing is written yet.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsListedParts(Protocol):
+    """The power to make a list of parts, of which a manifest tells what each is of the list."""
+
+    def told_by(self, payload: Payload) -> Format:
+        """This format, of a value with this manifest.
+
+        Raises:
+            DecodeError: It is no manifest.
+        """
+        ...
+
+    def gathered(self, refs: Sequence[ObjectRef], wanted: Any) -> Any:
+        """The value.
+
+        Args:
+            refs: Its parts.
+            wanted: A class, or an annotation that :meth:`SupportsStructures.can_structure`.
+
+        Raises:
+            UnsupportedTypeError: It cannot be that.
+            IntegrityError, DecodeError: A part is not what the manifest says.
         """
         ...
 

@@ -5,63 +5,85 @@ Nothing but the plan and the entries of the manifest passes through the process 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.datasets import ObjectsDataset
+from dagster_buckets.formats.describing import columns_of
 from dagster_buckets.formats.parted import write_part
-from dagster_buckets.manifests import PartEntry
+from dagster_buckets.formats.plans import Plan
+from dagster_buckets.manifests import Manifest, PartEntry
+from dagster_buckets.objects import Body, Description
+from dagster_buckets.parts import PartFolder, new_write_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from dagster_buckets.formats.tables import TableFormat
-    from dagster_buckets.parts import PartFolder
 
-__all__ = ["frame_of", "write_partitions"]
+__all__ = ["frame_of", "plan_of"]
+
+#: The only column of a report.
+_ENTRY = "entry"
 
 
-def write_partitions(
-    frame: Any, folder: PartFolder, inner: TableFormat, write_id: str, label: str | None
-) -> tuple[pa.Schema, tuple[PartEntry, ...]]:
-    """Write each partition of a frame as a part, by whatever runs Dask's tasks here.
+def plan_of(frame: Any, folder: PartFolder, inner: TableFormat, label: str | None) -> Plan:
+    """What writes each partition of a frame as a part.
 
     An index with a name is kept, another one is not: Dask numbers the rows of each partition anew.
 
     Raises:
         EncodeError: Arrow cannot hold a column.
-        StoreError: The store failed.
     """
-    import dask
     import pyarrow as pa
 
     named = frame._meta.index.name is not None  # noqa: SLF001 - Dask's own name for it
     kept = pa.Schema.from_pandas(frame._meta, preserve_index=named)  # noqa: SLF001
     schema = noted(kept, frame)
-    write = dask.delayed(_write, pure=False)
-    tasks = [
-        write(part, number, folder, inner, schema, write_id, label, named)
-        for number, part in enumerate(frame.to_delayed())
-    ]
-    return schema, tuple(dask.compute(*tasks))
+    write = _Writer(folder, inner, schema, new_write_id(), label, named)
+
+    def body(found: Any) -> Body:
+        manifest = Manifest(inner.name, schema, tuple(found[_ENTRY]))
+        parts, size = len(manifest.parts), manifest.size
+        told = Description(manifest.rows, columns_of(schema), parts=parts, parts_size=size)
+        return Body.of(manifest.to_bytes(), description=lambda _: told)
+
+    # An operation on the frame, so that Dask sees what it has in common with others.
+    report = frame.map_partitions(write, meta=_report(), enforce_metadata=False)
+    return Plan(type(frame), report, body, folder, write.write_id)
 
 
-def _write(  # noqa: PLR0913, PLR0917 - what a task is given
-    frame: Any,
-    number: int,
-    folder: PartFolder,
-    inner: TableFormat,
-    schema: pa.Schema,
-    write_id: str,
-    label: str | None,
-    named: bool,  # noqa: FBT001
-) -> PartEntry:
-    import pyarrow as pa
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """What a task does with a partition, and what it needs for that."""
 
-    table = pa.Table.from_pandas(frame, schema=schema.remove_metadata(), preserve_index=named)
-    table = table.replace_schema_metadata(schema.metadata)
-    return write_part(folder, inner, table, write_id, number, label)
+    folder: PartFolder
+    inner: TableFormat
+    schema: pa.Schema
+    write_id: str
+    label: str | None
+    named: bool
+
+    def __call__(self, frame: Any, partition_info: Any = None) -> Any:
+        import pyarrow as pa
+
+        plain = self.schema.remove_metadata()
+        table = pa.Table.from_pandas(frame, schema=plain, preserve_index=self.named)
+        table = table.replace_schema_metadata(self.schema.metadata)
+        number = partition_info["number"] if partition_info else 0
+        folder, inner = self.folder, self.inner
+        return _report(write_part(folder, inner, table, self.write_id, number, self.label))
+
+    def __dask_tokenize__(self) -> str:
+        return self.write_id
+
+
+def _report(*entries: PartEntry) -> Any:
+    """Entries as Dask takes them from partitions of frames: in a frame."""
+    import pandas as pd
+
+    return pd.DataFrame({_ENTRY: pd.Series(entries, dtype=object)})
 
 
 def frame_of(dataset: ObjectsDataset) -> Any:

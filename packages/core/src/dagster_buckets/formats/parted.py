@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dagster_buckets.errors import BucketsError, ConfigurationError, EncodeError
 from dagster_buckets.formats.arrow_tables import noted, to_arrow
 from dagster_buckets.formats.base import Part, SupportsLazy
-from dagster_buckets.formats.describing import Described, columns_of
+from dagster_buckets.formats.describing import Described
 from dagster_buckets.formats.frames import comes_in_parts
 from dagster_buckets.formats.part_statistics import statistics_of
 from dagster_buckets.formats.sources import batches_of
@@ -19,12 +19,14 @@ from dagster_buckets.formats.tables import TableFormat
 from dagster_buckets.manifests import Manifest, PartEntry
 from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Body, Description, Payload
+from dagster_buckets.parts import new_write_id
 from dagster_buckets.transfer import run_each
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from dagster_buckets.formats.base import Format
+    from dagster_buckets.formats.plans import Plan
     from dagster_buckets.parts import PartFolder
     from dagster_buckets.references import ObjectRef
 
@@ -111,8 +113,9 @@ class PartedFormat:
 
     def encode_parts(self, value: Any, folder: PartFolder, label: str | None) -> Body:
         """See :class:`~dagster_buckets.formats.base.SupportsParts`."""
-        if comes_in_parts(type(value)):
-            return self._of_partitions(value, folder, label)
+        plan = self.plan(value, folder, label)
+        if plan is not None:
+            return plan.compute()
         reader = batches_of(value)
         if reader is None:
             table = to_arrow(value, self.name)
@@ -130,17 +133,13 @@ class PartedFormat:
 
         return Body.of(manifest.to_bytes(), description=described)
 
-    def _of_partitions(self, value: Any, folder: PartFolder, label: str | None) -> Body:
-        from dagster_buckets.formats.dask_frames import write_partitions
+    def plan(self, value: Any, folder: PartFolder, label: str | None) -> Plan | None:
+        """See :class:`~dagster_buckets.formats.base.SupportsPlans`."""
+        if not comes_in_parts(type(value)):
+            return None
+        from dagster_buckets.formats.dask_frames import plan_of
 
-        write_id = _new_write_id()
-        with _removed_on_failure(folder, write_id):
-            schema, entries = write_partitions(value, folder, self.inner, write_id, label)
-        manifest = Manifest(self.name, schema, entries)
-        found = Description(
-            manifest.rows, columns_of(schema), parts=len(entries), parts_size=manifest.size
-        )
-        return Body.of(manifest.to_bytes(), description=lambda _: found)
+        return plan_of(value, folder, self.inner, label)
 
     def parts(self, payload: Payload, folder: PartFolder) -> Sequence[ObjectRef]:
         """See :class:`~dagster_buckets.formats.base.SupportsParts`."""
@@ -163,10 +162,6 @@ class PartedFormat:
     ) -> Any:
         """As the format of the parts."""
         return self.inner.concat(parts, as_type, columns)
-
-
-def _new_write_id() -> str:
-    return uuid.uuid4().hex[:12]
 
 
 @contextmanager
@@ -193,7 +188,7 @@ class _Writing:
     ) -> None:
         self._inner, self._folder, self._label, self._schema = inner, folder, label, schema
         self._failure: Exception | None = None
-        self.write_id = _new_write_id()
+        self.write_id = new_write_id()
         self.described = Described(schema)
 
     def write(self, rolled: Iterator[list[pa.RecordBatch]]) -> tuple[PartEntry, ...]:
