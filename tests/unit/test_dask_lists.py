@@ -289,6 +289,11 @@ def test_parts_are_signed_and_checked_before_they_run(store: MemoryStore, annota
     signing.write(ADDRESS, numbers(2), format_name="pickle", annotation=LISTS)
     found = loaded(signing, annotation, format="pickle")
     assert list(dask.compute(found)[0]) == [0, 1]
+    storing = signing.begin(ADDRESS, numbers(2), format_name="pickle", annotation=LISTS)
+    plan = storing.plan(numbers(2))
+    assert plan
+    # Workers get the key, and what they say of their tasks does not tell it.
+    assert "correct-horse" not in repr(plan) + repr(dict(plan.report.dask))
     # An attacker who can write the bucket rewrites the manifest, too.
     ValueStore(store, HiveLayout()).write(ADDRESS, numbers(2), format_name="pickle")
     with pytest.raises(IntegrityError, match="is not signed"):
