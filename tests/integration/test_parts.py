@@ -57,12 +57,20 @@ def streamed() -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(rows().schema, batches())
 
 
+@dg.asset(metadata=bucket_options(format="parquet", part_size=20_000, partition_by="turn"))
+def in_turns() -> pa.RecordBatchReader:
+    turns = pa.array([f"turn {n % 3}" for n in range(ROWS)])
+    return rows().append_column("turn", turns).to_reader(999)
+
+
 @dg.asset(metadata=IN_PARTS, partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
 def daily(context: dg.AssetExecutionContext) -> PartitionStream[pa.Table]:
     return PartitionStream((day, rows(day)) for day in context.partition_keys)
 
 
-@pytest.mark.parametrize("asset", [orders, streamed], ids=lambda asset: asset.key.path[-1])
+@pytest.mark.parametrize(
+    "asset", [orders, streamed, in_turns], ids=lambda asset: asset.key.path[-1]
+)
 def test_one_asset_and_all_who_take_it(manager: BucketIOManager, asset: Any) -> None:
     name = asset.key.path[-1]
 
@@ -155,13 +163,14 @@ def test_an_output_of_an_op(make_manager: MakeManager) -> None:
     assert job.execute_in_process().output_for_node("taken") == ROWS
 
 
-def test_a_killed_writer_leaves_the_old_value(tmp_path: Path, invoke: Invoke) -> None:
+@pytest.mark.parametrize("by", ["", "turn"])
+def test_a_killed_writer_leaves_the_old_value(tmp_path: Path, invoke: Invoke, by: str) -> None:
     root = str(tmp_path / "lake")
     values = ValueStore(LocalStore(root), HiveLayout()).having({"part_size": 20_000})
     address = AssetAddress.of(["orders"])
     values.write(address, rows(), format_name="parquet")
     before = {info.key for info in values.store.scan("orders/data.parts/")}
-    command = [sys.executable, "-W", "ignore", "-m", "tests.integration.parts_process", root]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.integration.parts_process", root, by]
     writer = subprocess.Popen(  # noqa: S603 - our own module
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -175,6 +184,7 @@ def test_a_killed_writer_leaves_the_old_value(tmp_path: Path, invoke: Invoke) ->
 
     left = {info.key for info in values.store.scan("orders/data.parts/")} - before
     assert len(left) > 3
+    assert all(("/turn=" in key) == bool(by) for key in left)
     assert values.read(address, format_name="parquet")["n"].to_pylist() == rows()["n"].to_pylist()
 
     listed = told(invoke("gc", "lake", "--json"))
@@ -198,7 +208,9 @@ def _age(folder: Path, seconds: float) -> None:
 def test_what_the_commands_say(tmp_path: Path, invoke: Invoke) -> None:
     values = ValueStore(LocalStore(str(tmp_path / "lake")), HiveLayout())
     address = AssetAddress.of(["orders"])
-    values.having({"part_size": 20_000}).write(address, rows(), format_name="parquet")
+    table = rows().append_column("half", pa.array([n % 2 == 0 for n in range(ROWS)]))
+    in_parts = {"part_size": 20_000, "partition_by": "half"}
+    values.having(in_parts).write(address, table, format_name="parquet")
     total = sum(info.size for info in values.store.scan())
     count = len(list(values.store.scan()))
 
@@ -207,7 +219,8 @@ def test_what_the_commands_say(tmp_path: Path, invoke: Invoke) -> None:
     usage = told(invoke("du", "lake", "--json"))
     assert (usage["objects"], usage["size_bytes"]) == (count, total)
     shown = told(invoke("show", "lake", "orders", "--json"))
-    assert (shown["rows"], shown["head"][0], shown["size_bytes"]) == (ROWS, {"n": ROWS}, total)
+    assert (shown["rows"], shown["size_bytes"]) == (ROWS, total)
+    assert shown["head"][0] == {"n": ROWS, "half": True}
 
     assert told(invoke("migrate", "lake", "copy", "--json"))["copied"] == 1
     copy = ValueStore(LocalStore(str(tmp_path / "copy")), HiveLayout())
@@ -224,23 +237,24 @@ def test_verify_looks_for_the_parts(
     (tmp_path / "shop.py").write_text(
         "import dagster as dg\n"
         "from dagster_buckets_local import LocalIOManager\n"
-        "from tests.integration.test_parts import orders\n"
+        "from tests.integration.test_parts import in_turns\n"
         'manager = LocalIOManager(root="lake")\n'
-        'defs = dg.Definitions(assets=[orders], resources={"io_manager": manager})\n'
+        'defs = dg.Definitions(assets=[in_turns], resources={"io_manager": manager})\n'
     )
     from dagster_buckets_local import LocalIOManager
 
     manager = LocalIOManager(root=str(tmp_path / "lake"))
-    dg.materialize([orders], resources={"io_manager": manager}, instance=log)
+    dg.materialize([in_turns], resources={"io_manager": manager}, instance=log)
     assert told(invoke("verify", "-f", "shop.py", "--full", "--json"))["intact"] == 1
-    part = min((tmp_path / "lake/orders/data.parts").iterdir())
+    folder = tmp_path / "lake/in_turns/data.parts"
+    part = min(folder.rglob("*.parquet"))
     data = part.read_bytes()
 
     part.write_bytes(data[:-1] + b"?")
     assert told(invoke("verify", "-f", "shop.py", "--json"))["intact"] == 1
     (found,) = told(invoke("verify", "-f", "shop.py", "--full", "--json", code=1))["findings"]
-    assert (found["kind"], found["asset"]) == ("altered", "orders")
+    assert (found["kind"], found["asset"]) == ("altered", "in_turns")
     assert "is not the one that was written" in found["reason"]
     part.unlink()
     (found,) = told(invoke("verify", "-f", "shop.py", "--json", code=1))["findings"]
-    assert found["reason"] == f"its part {part.name} is not there"
+    assert found["reason"] == f"its part {part.relative_to(folder)} is not there"

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dask.dataframe as dd
 import duckdb
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from dagster_buckets import AssetAddress, HiveLayout, ValueStore
 from dagster_buckets.errors import (
     DecodeError,
     IntegrityError,
@@ -663,3 +665,19 @@ def test_scans_of_nothing() -> None:
     with pytest.raises(PartitionError, match="no columns") as caught:
         empty_scan(duckdb.DuckDBPyRelation)
     assert "Optional[DuckDBPyRelation]" in str(caught.value)
+
+
+def test_two_plans_of_dask_for_one_object_are_two() -> None:
+    """Dask gives one that it has for another that it takes for the same."""
+    values = ValueStore(ReadingStore(), HiveLayout())
+    address = AssetAddress.of(["n"])
+
+    def loaded(**options: Any) -> dd.DataFrame:
+        return values.having(options).read(address, dd.DataFrame, format_name="parquet")
+
+    values.write(address, pa.table({"n": range(10)}), format_name="parquet")
+    frames = [loaded(filters=[("n", "<", 3)]), loaded(filters=[("n", ">", 5)])]
+    assert [len(frame.compute(scheduler="synchronous")) for frame in frames] == [3, 4]
+    frames.append(loaded())
+    values.write(address, pa.table({"n": range(20)}), format_name="parquet")
+    assert len(loaded().compute(scheduler="synchronous")) == 20

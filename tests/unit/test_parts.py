@@ -35,36 +35,24 @@ from dagster_buckets.cli.inventory import inventory
 from dagster_buckets.cli.source import Source
 from dagster_buckets.formats.part_statistics import statistics_of
 from dagster_buckets.manifests import Manifest
-from dagster_buckets.parts import whose_part
+from dagster_buckets.parts import whose
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.failing_store import FailingStore
 
 ADDRESS = AssetAddress.of(["shop", "orders"], "d1")
 KEY = "shop/orders/partition=d1/data.parquet.manifest"
 FOLDER = "shop/orders/partition=d1/data.parts/"
 
 
-class Failing(MemoryStore):
-    """A memory store that cannot be reached for some puts."""
-
-    left: int | None = None
-
-    def put(self, key: str, *args: Any, **options: Any) -> Any:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                msg = "gone"
-                raise StoreUnavailableError(msg)
-        return super().put(key, *args, **options)
+@pytest.fixture
+def store() -> FailingStore:
+    return FailingStore(secrets.token_hex(4))
 
 
 @pytest.fixture
-def store() -> Failing:
-    return Failing(secrets.token_hex(4))
-
-
-@pytest.fixture
-def values(store: Failing) -> ValueStore:
+def values(store: FailingStore) -> ValueStore:
     return ValueStore(store, HiveLayout()).having({"part_size": 800})
 
 
@@ -125,7 +113,9 @@ def test_a_value_comes_back_as_it_would_from_one_object(
         lambda: duckdb.sql("SELECT unnest(range(500)) AS n"),
     ],
 )
-def test_streams_roll_over(values: ValueStore, store: Failing, value: Callable[[], Any]) -> None:
+def test_streams_roll_over(
+    values: ValueStore, store: FailingStore, value: Callable[[], Any]
+) -> None:
     stored = values.write(ADDRESS, value(), format_name="parquet")
     assert stored.description.rows == 500
     assert stored.description.parts == len(parts_in(store)) > 3
@@ -213,13 +203,13 @@ def test_columns_and_filters(values: ValueStore) -> None:
     assert some.read(ADDRESS, format_name="auto").to_pydict() == {"text": ["row 249"]}
 
 
-def test_none_is_a_value(values: ValueStore, store: Failing) -> None:
+def test_none_is_a_value(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, None, format_name="parquet")
     assert values.read(ADDRESS, format_name="parquet") is None
     assert parts_in(store) == []
 
 
-def test_what_is_no_table_is_refused(values: ValueStore, store: Failing) -> None:
+def test_what_is_no_table_is_refused(values: ValueStore, store: FailingStore) -> None:
     with pytest.raises(UnsupportedTypeError, match="writes frames"):
         values.write(ADDRESS, {"a": 1}, format_name="parquet")
     for name, value in (("json", {"a": 1}), ("csv", numbers(1)), ("text", "a")):
@@ -229,17 +219,28 @@ def test_what_is_no_table_is_refused(values: ValueStore, store: Failing) -> None
 
 
 @pytest.mark.parametrize("size", [0, -1, "1 GiB", True, 1.5])
-def test_sizes_that_cannot_be(store: Failing, size: Any) -> None:
+def test_sizes_that_cannot_be(store: FailingStore, size: Any) -> None:
     values = ValueStore(store, HiveLayout()).having({"part_size": size})
     with pytest.raises(ConfigurationError, match="part_size cannot be"):
         values.write(ADDRESS, numbers(1), format_name="parquet")
 
 
-def test_layouts_without_room(store: Failing) -> None:
+def test_layouts_without_room(store: FailingStore) -> None:
     values = ValueStore(store, LegacyLayout("s3")).having({"part_size": 800})
     with pytest.raises(ConfigurationError, match="no room for the parts"):
         values.write(ADDRESS, numbers(1), format_name="parquet")
     assert list(store.scan()) == []
+
+
+def test_a_layout_that_takes_a_nested_part_for_a_value(store: FailingStore) -> None:
+    class Takes(HiveLayout):
+        def parse(self, key: str) -> Any:
+            taken = key.endswith("data.parts/a=b/a=b/part-0.x")
+            return (ADDRESS, "x") if taken else super().parse(key)
+
+    values = ValueStore(store, Takes("takes")).having({"part_size": 800})
+    with pytest.raises(ConfigurationError, match="'takes' has no room for the parts"):
+        values.write(ADDRESS, numbers(1), format_name="parquet")
 
 
 @given(st.lists(st.integers(1, 400), max_size=6), st.integers(1, 4000))
@@ -264,7 +265,7 @@ def test_parts_are_as_large_as_they_may_be(sizes: list[int], part_size: int) -> 
 # -- the manifest ------------------------------------------------------------------------------
 
 
-def test_the_manifest_names_every_part(values: ValueStore, store: Failing) -> None:
+def test_the_manifest_names_every_part(values: ValueStore, store: FailingStore) -> None:
     stored = values.write(ADDRESS, numbers(250), format_name="parquet")
     document = json.loads(bytes(store.get(KEY).data))
     assert document["dagster_buckets_manifest"] == 1
@@ -298,7 +299,7 @@ def test_the_manifest_names_every_part(values: ValueStore, store: Failing) -> No
     ],
 )
 def test_manifests_that_are_none(
-    values: ValueStore, store: Failing, change: Callable[[Any], Any], said: str
+    values: ValueStore, store: FailingStore, change: Callable[[Any], Any], said: str
 ) -> None:
     values.write(ADDRESS, numbers(10), format_name="parquet")
     made = change(json.loads(bytes(store.get(KEY).data)))
@@ -307,7 +308,7 @@ def test_manifests_that_are_none(
         values.read(ADDRESS, format_name="parquet")
 
 
-def test_what_is_not_known_yet_is_ignored(values: ValueStore, store: Failing) -> None:
+def test_what_is_not_known_yet_is_ignored(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, numbers(10), format_name="parquet")
     made = json.loads(bytes(store.get(KEY).data))
     made["written_by"] = "a later version"
@@ -354,7 +355,7 @@ def test_statistics_of_every_type() -> None:
 
 @pytest.mark.parametrize("left", range(6))
 def test_a_store_that_fails_leaves_the_old_value(
-    values: ValueStore, store: Failing, left: int
+    values: ValueStore, store: FailingStore, left: int
 ) -> None:
     values.write(ADDRESS, numbers(100), format_name="parquet")
     before = parts_in(store)
@@ -369,7 +370,7 @@ def test_a_store_that_fails_leaves_the_old_value(
     assert not left_over or left >= written
 
 
-def test_a_stream_that_breaks_leaves_the_old_value(values: ValueStore, store: Failing) -> None:
+def test_a_stream_that_breaks_leaves_the_old_value(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, numbers(100), format_name="parquet")
     before = parts_in(store)
 
@@ -385,7 +386,7 @@ def test_a_stream_that_breaks_leaves_the_old_value(values: ValueStore, store: Fa
     assert values.read(ADDRESS, format_name="parquet").num_rows == 100
 
 
-def test_who_has_the_old_manifest_finds_its_parts(values: ValueStore, store: Failing) -> None:
+def test_who_has_the_old_manifest_finds_its_parts(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, numbers(100), format_name="parquet")
     (located,) = values.locate([ADDRESS], format_name="parquet")
     assert located is not None
@@ -399,7 +400,9 @@ def test_who_has_the_old_manifest_finds_its_parts(values: ValueStore, store: Fai
 
 
 @pytest.mark.parametrize("as_type", [None, pa.Table, pl.LazyFrame, pa.RecordBatchReader])
-def test_a_part_that_is_not_there(values: ValueStore, store: Failing, as_type: type | None) -> None:
+def test_a_part_that_is_not_there(
+    values: ValueStore, store: FailingStore, as_type: type | None
+) -> None:
     values.write(ADDRESS, numbers(250), format_name="parquet")
     store.delete([parts_in(store)[1]])
     with pytest.raises((ObjectNotFoundError, OSError, pl.exceptions.PolarsError)) as failed:
@@ -411,7 +414,7 @@ def all_of(found: Any) -> Any:
     return found.collect() if isinstance(found, pl.LazyFrame) else found.read_all()
 
 
-def test_a_part_that_is_another_one(values: ValueStore, store: Failing) -> None:
+def test_a_part_that_is_another_one(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, numbers(250), format_name="parquet")
     first, second, *_ = parts_in(store)
     store.put(first, Body.of(store.get(second).data))
@@ -434,11 +437,12 @@ def test_a_part_that_is_another_one(values: ValueStore, store: Failing) -> None:
 def test_a_part_tells_whose_it_is(address: Any) -> None:
     layout = HiveLayout()
     stem = layout.stem(address)
-    for name in ("part-0f-00000.parquet", "country=de/part-0f-00000.parquet"):
-        key = f"{stem}parts/{name}"
+    for folder in ("", "country=de/", "country=.parts/", "a=data.parts/b=x.parts/"):
+        key = f"{stem}parts/{folder}part-0f-00000.parquet"
         assert layout.parse(key) is None
-        assert whose_part(layout, key) == address
-    assert whose_part(layout, layout.key(address, "parquet")) is None
+        assert whose(layout, key) == (address, None)
+    assert whose(layout, layout.key(address, "parquet")) == (address, "parquet")
+    assert whose(layout, "of/others.txt") is None
 
 
 def test_no_asset_has_such_a_folder() -> None:
@@ -450,7 +454,7 @@ def test_no_asset_has_such_a_folder() -> None:
 # -- what is listed and swept ------------------------------------------------------------------
 
 
-def test_what_is_listed_and_swept(values: ValueStore, store: Failing) -> None:
+def test_what_is_listed_and_swept(values: ValueStore, store: FailingStore) -> None:
     values.write(ADDRESS, numbers(100), format_name="parquet")
     old = set(parts_in(store))
     values.write(ADDRESS, numbers(250), format_name="parquet")
@@ -469,7 +473,9 @@ def test_what_is_listed_and_swept(values: ValueStore, store: Failing) -> None:
     assert {info.key for info in swept} == {*old, "gone/data.parts/part-0-00000.parquet"}
 
 
-def test_what_was_replaced_just_now_may_still_be_read(values: ValueStore, store: Failing) -> None:
+def test_what_was_replaced_just_now_may_still_be_read(
+    values: ValueStore, store: FailingStore
+) -> None:
     """However long ago its parts were written."""
     values.write(ADDRESS, numbers(100), format_name="parquet")
     (entry,) = inventory(Source(ValueStore(store, HiveLayout())))

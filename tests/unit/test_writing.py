@@ -11,38 +11,26 @@ import pytest
 from dagster_buckets import (
     AssetAddress,
     HiveLayout,
-    MemoryStore,
     OpAddress,
     PartitionError,
     PartitionStream,
-    StoreUnavailableError,
 )
 from dagster_buckets.requests import Options, Target, WriteRequest
 from dagster_buckets.values import Stored, ValueStore
 from dagster_buckets.writing import write
 
+from tests.failing_store import FailingStore
+
 FRAMES = dict[str, pa.Table]
 
 
-class Failing(MemoryStore):
-    """A memory store that cannot be reached for some keys."""
-
-    failing: tuple[str, ...] = ()
-
-    def put(self, key: str, *args: Any, **options: Any) -> Any:
-        if any(part in key for part in self.failing):
-            msg = "gone"
-            raise StoreUnavailableError(msg)
-        return super().put(key, *args, **options)
+@pytest.fixture
+def store() -> FailingStore:
+    return FailingStore(secrets.token_hex(4))
 
 
 @pytest.fixture
-def store() -> Failing:
-    return Failing(secrets.token_hex(4))
-
-
-@pytest.fixture
-def values(store: Failing) -> ValueStore:
+def values(store: FailingStore) -> ValueStore:
     return ValueStore(store, HiveLayout(), max_concurrency=4)
 
 
@@ -192,7 +180,7 @@ def test_a_stream_is_written_value_by_value(values: ValueStore, keys: tuple[str,
     assert [partition(values, key) for key in keys] == [int(key) for key in keys]
 
 
-def test_a_stream_is_not_run_ahead_of_its_writes(values: ValueStore, store: Failing) -> None:
+def test_a_stream_is_not_run_ahead_of_its_writes(values: ValueStore, store: FailingStore) -> None:
     keys = [str(number) for number in range(30)]
     lead: list[int] = []
 
@@ -304,7 +292,7 @@ def test_a_value_that_is_refused_stops_no_other(values: ValueStore) -> None:
     assert caught.value.succeeded == tuple(key for key in keys if key != "2")
 
 
-def test_a_store_that_fails_ends_the_stream(values: ValueStore, store: Failing) -> None:
+def test_a_store_that_fails_ends_the_stream(values: ValueStore, store: FailingStore) -> None:
     keys = [str(number) for number in range(100, 200)]
     computed: list[str] = []
 
@@ -321,7 +309,7 @@ def test_a_store_that_fails_ends_the_stream(values: ValueStore, store: Failing) 
     assert len(computed) < 20
 
 
-def test_a_second_try_gives_the_same(values: ValueStore, store: Failing) -> None:
+def test_a_second_try_gives_the_same(values: ValueStore, store: FailingStore) -> None:
     asked = request("1", "2", "3")
     store.failing = ("partition=2",)
     with pytest.raises(PartitionError):

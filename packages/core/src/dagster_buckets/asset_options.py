@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
-from dagster_buckets.choosing import PART_SIZE, Formats
+from dagster_buckets.choosing import OF_TABLES, Formats
 from dagster_buckets.definitions import options_of
 from dagster_buckets.errors import ConfigurationError
 from dagster_buckets.names import AUTO
@@ -36,6 +36,7 @@ class BucketOptions(TypedDict, total=False):
         compression_level: Of Parquet.
         row_group_size: Rows in a group of Parquet.
         part_size: Bytes in memory that a part of a table has, which then lies in many objects.
+        partition_by: The columns of which each part of a table has one value.
         delimiter: Of CSV.
         header: Whether CSV has a line of names.
         quoting: What CSV puts in quotes.
@@ -58,6 +59,7 @@ class BucketOptions(TypedDict, total=False):
     compression_level: int
     row_group_size: int
     part_size: int
+    partition_by: str | Sequence[str]
     delimiter: str
     header: bool
     quoting: Literal["needed", "all", "none"]
@@ -84,7 +86,7 @@ def bucket_options(
         {'dagster_buckets/format': 'parquet', 'dagster_buckets/columns': ['id', 'total']}
     """
     given: dict[str, Any] = {**(more or {}), **options}
-    for name in ("columns", "filters", "mask_columns", "split_by"):
+    for name in ("columns", "filters", "mask_columns", "partition_by", "split_by"):
         if isinstance(given.get(name), tuple):
             # Dagster copies the metadata of inputs and knows no tuples in it.
             given[name] = list(given[name])
@@ -103,7 +105,7 @@ def bucket_options(
 def _check_for_some(name: str, value: Any) -> None:
     """Refuse a value that no format takes: which one it will be, the value of the asset decides."""
     problems: list[ConfigurationError] = []
-    for owner in [*option_owners(name), "parquet" if name == PART_SIZE else "text"]:
+    for owner in [*option_owners(name), "parquet" if name in OF_TABLES else "text"]:
         try:
             Formats().having({name: value}).named(owner)
         except ConfigurationError as error:

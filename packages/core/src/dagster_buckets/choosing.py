@@ -17,17 +17,15 @@ from dagster_buckets.formats.signing import SigningKeys
 from dagster_buckets.names import AUTO, MANIFEST
 from dagster_buckets.plugins import format_by_extension, format_class, format_for_type, get_format
 
-__all__ = ["AROUND", "COMPRESSION", "PART_SIZE", "Formats", "first_named", "in_parts"]
+__all__ = ["AROUND", "COMPRESSION", "OF_TABLES", "Formats", "first_named", "in_parts"]
 
 #: The option that every format has, of its own or around it.
 COMPRESSION = "compression"
-#: The option that every format of tables has around it.
-PART_SIZE = "part_size"
+#: The options that formats of tables have around them: the arguments of ``parted``.
+OF_TABLES = frozenset({"part_size", "partition_by"})
 #: The options that are around formats.
-AROUND = frozenset({COMPRESSION, PART_SIZE})
+AROUND = frozenset({COMPRESSION, *OF_TABLES})
 
-#: Of a part, where nothing says so.
-_PART_SIZE = 128 * 1024 * 1024
 _NO_LIMIT = Limit()
 
 
@@ -99,7 +97,7 @@ class Formats:
         made = self.named(name) if name != AUTO else self.of_class(declared, cls)
         if made is None or not any(c and comes_in_parts(c) for c in (declared, cls)):
             return made
-        return made if isinstance(made, SupportsParts) else _parted(made, _PART_SIZE)
+        return made if isinstance(made, SupportsParts) else _parted(made)
 
     def found(self, extension: str) -> Format | None:
         """The format of an object that a listing has found; ``None`` if none ends like this.
@@ -136,10 +134,10 @@ class Formats:
 
     def _made(self, name: str, given: Mapping[str, Any], codec: Codec | None = None) -> Format:
         plain = get_format(name)
-        options = dict(given)
-        part_size = options.pop(PART_SIZE, None)
-        if part_size is not None:
-            return _parted(self._made(name, options, codec), part_size)
+        options = {option: value for option, value in given.items() if option not in OF_TABLES}
+        around = {option: given[option] for option in OF_TABLES if given.get(option) is not None}
+        if around:
+            return _parted(self._made(name, options, codec), **around)
         if options and COMPRESSION not in option_names(type(plain)):
             codec = codec or check_codec(options.pop(COMPRESSION, None))
         # A load of many objects makes the format of each: mostly nothing is set.
@@ -157,7 +155,7 @@ def in_parts(inner: Format) -> Format:
     """
     from dagster_buckets.formats.tables import TableFormat
 
-    return _parted(inner, 1) if isinstance(inner, TableFormat) else _listed(inner)
+    return _parted(inner) if isinstance(inner, TableFormat) else _listed(inner)
 
 
 def _listed(inner: Format) -> Format:
@@ -166,10 +164,10 @@ def _listed(inner: Format) -> Format:
     return listed(inner)
 
 
-def _parted(inner: Format, part_size: Any) -> Format:
+def _parted(inner: Format, **options: Any) -> Format:
     from dagster_buckets.formats.parted import parted
 
-    return parted(inner, part_size)
+    return parted(inner, **options)
 
 
 def first_named(*settings: str | None) -> str:

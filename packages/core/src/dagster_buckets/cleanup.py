@@ -14,7 +14,7 @@ from dagster_buckets.definitions import address_of, settings_of
 from dagster_buckets.io_manager import BucketIOManager
 from dagster_buckets.layouts.runs import RUNS
 from dagster_buckets.objects import ObjectInfo
-from dagster_buckets.parts import PartFolder, whose_part
+from dagster_buckets.parts import PartFolder, whose
 from dagster_buckets.values import ValueStore
 
 # Dagster reads the annotations of ops, which therefore are no strings here.
@@ -226,9 +226,9 @@ def _objects_of(
             found += [(address, info) for info in values.store.scan(folder)]
     else:
         for info in values.store.scan(values.layout.prefix(path)):
-            whose = _whose(values, info)
-            if isinstance(whose, AssetAddress) and whose.path == path:
-                found.append((whose, info))
+            owner = _owner(values, info)
+            if isinstance(owner, AssetAddress) and owner.path == path:
+                found.append((owner, info))
     if not values.layout.exclusive:
         # A key can be another's: the object says whose it is.
         found = [(address, values.store.head(info.key)) for address, info in found]
@@ -243,7 +243,7 @@ def _of_old_runs(
     """The outputs of ops of finished runs that wrote nothing since."""
     runs: dict[str, list[ObjectInfo]] = {}
     for info in values.store.scan(f"{RUNS}/"):
-        address = _whose(values, info)
+        address = _owner(values, info)
         if isinstance(address, OpAddress):
             runs.setdefault(address.run_id, []).append(info)
     return [
@@ -254,10 +254,9 @@ def _of_old_runs(
     ]
 
 
-def _whose(values: ValueStore, info: ObjectInfo) -> Address | None:
-    """Whose value an object is, or a part of."""
-    parsed = values.layout.parse(info.key)
-    return parsed[0] if parsed else whose_part(values.layout, info.key)
+def _owner(values: ValueStore, info: ObjectInfo) -> Address | None:
+    found = whose(values.layout, info.key)
+    return found[0] if found else None
 
 
 def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
-from dagster_buckets.formats.base import Format, Part, SupportsConcat, SupportsLazy
+from dagster_buckets.formats.base import (
+    Format,
+    Part,
+    SupportsConcat,
+    SupportsLazy,
+    SupportsParts,
+)
 from dagster_buckets.formats.dask_types import is_bag
 from dagster_buckets.formats.frames import concat_tables, from_arrow, is_frame_type
 from dagster_buckets.objects import Payload
@@ -16,17 +22,26 @@ from dagster_buckets.references import ObjectRef
 if TYPE_CHECKING:
     from dagster_buckets.formats.listed import ListPiece
 
-__all__ = ["can_join", "concat_parts", "part_of", "scan_refs"]
+__all__ = ["can_join", "concat_parts", "of_objects", "part_of", "scan_refs"]
 
 Columns = Sequence[Mapping[str, str]] | None
 
 
+def of_objects(chosen: Format) -> Format:
+    """The format of the objects that hold a value's bytes: that of its parts, if it has any."""
+    return cast("SupportsParts", chosen).inner if has_power(chosen, SupportsParts) else chosen
+
+
 def can_join(formats: Sequence[Format], cls: type | None) -> bool:
     """Whether objects in these formats become one value of a class when they are read."""
-    named = {chosen.name: chosen for chosen in formats}
+    named = {chosen.name: of_objects(chosen) for chosen in formats}
     if cls is None or (len(named) > 1 and not is_frame_type(cls)):
         return False
-    return all(isinstance(f, SupportsConcat) and f.can_concat(cls) for f in named.values())
+    return all(
+        (isinstance(chosen, SupportsConcat) and chosen.can_concat(cls))
+        or (isinstance(chosen, SupportsLazy) and chosen.can_scan(cls))
+        for chosen in named.values()
+    )
 
 
 def concat_parts(

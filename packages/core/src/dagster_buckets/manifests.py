@@ -59,7 +59,8 @@ class PartEntry:
         size: Bytes.
         digest: As of a :class:`~dagster_buckets.objects.Header`.
         rows: How many; of a list its items.
-        partition: The columns that have one value in all of its rows, and are not stored in it.
+        partition: The columns by which the rows were split, each with the value that all rows of
+            this part have, as JSON tells it. The part has these columns, too.
         statistics: Of columns by their names: ``nulls``, and ``min`` and ``max`` where the type has
             an order that JSON can tell.
     """
@@ -68,7 +69,7 @@ class PartEntry:
     size: int
     digest: str
     rows: int
-    partition: Mapping[str, str] = field(default_factory=dict)
+    partition: Mapping[str, Any] = field(default_factory=dict)
     statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -166,6 +167,6 @@ def _part(member: Mapping[str, Any]) -> PartEntry:
         int(member["size"]),
         str(member["digest"]),
         int(member["rows"]),
-        {str(k): str(v) for k, v in member.get("partition", {}).items()},
+        dict(member.get("partition", {})),
         member.get("statistics", {}),
     )

@@ -15,10 +15,20 @@ from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import ObjectStore
 
-__all__ = ["FOLDER", "PartFolder", "check_room", "new_write_id", "verified_part", "whose_part"]
+__all__ = [
+    "DEEPEST",
+    "FOLDER",
+    "PartFolder",
+    "check_room",
+    "new_write_id",
+    "verified_part",
+    "whose",
+]
 
 #: Behind what the keys of a value begin with: a name with a dot, which no asset's folder has.
 FOLDER = "parts/"
+#: So many folders may be between that and a part: one for each column that tells parts apart.
+DEEPEST = 8
 
 
 def new_write_id() -> str:
@@ -26,17 +36,23 @@ def new_write_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def whose_part(layout: Layout, key: str) -> Address | None:
-    """The address whose value an object can be a part of; ``None`` if its key is no part's.
+def whose(layout: Layout, key: str) -> tuple[Address, str | None] | None:
+    """Whose value an object is, with its extension, or can be a part of, without one.
+
+    ``None`` if the key is neither's.
 
     Raises:
         ConfigurationError: The keys of the layout do not tell.
     """
-    at = key.rfind(f".{FOLDER}")
-    if at < 0:
-        return None
-    parsed = layout.parse(f"{key[: at + 1]}{MANIFEST}")
-    return parsed[0] if parsed else None
+    if parsed := layout.parse(key):
+        return parsed
+    # The first folder that is one of parts: in it, a value of a column may look like another.
+    at = key.find(f".{FOLDER}")
+    while at >= 0:
+        if parsed := layout.parse(f"{key[: at + 1]}{MANIFEST}"):
+            return parsed[0], None
+        at = key.find(f".{FOLDER}", at + 1)
+    return None
 
 
 def check_room(layout: Layout, folder: PartFolder) -> None:
@@ -46,12 +62,15 @@ def check_room(layout: Layout, folder: PartFolder) -> None:
         ConfigurationError: That is so, or nobody knows.
     """
     try:
-        taken = layout.parse(folder.key("part-0.x")) is not None
+        names = (f"{'a=b/' * depth}part-0.x" for depth in range(DEEPEST + 1))
+        taken = any(layout.parse(folder.key(name)) for name in names)
     except ConfigurationError:
         taken = True
     if taken or not layout.exclusive:
         msg = f"the layout {layout.name!r} has no room for the parts of a value"
-        raise ConfigurationError(msg, hint="choose layout='hive', or leave part_size out")
+        raise ConfigurationError(
+            msg, hint="choose layout='hive', or leave part_size and partition_by out"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +95,9 @@ class PartFolder:
 
     def delete_of(self, write_id: str) -> None:
         """Remove what one write has put here, which no manifest names."""
-        found = self.store.scan(self.key(f"part-{write_id}-"))
-        self.store.delete([info.key for info in found])
+        found = [info.key for info in self.store.scan(self.key(""))]
+        begin = f"part-{write_id}-"
+        self.store.delete([key for key in found if key.rpartition("/")[2].startswith(begin)])
 
     def ref(self, part: PartEntry, written: datetime) -> ObjectRef:
         """A part that was not read.
@@ -92,7 +112,9 @@ class PartFolder:
         key = self.key(part.name)
         header = Header(size=part.size, digest=part.digest)
         info = ObjectInfo(key, self.store.uri(key), part.size, "", written, header)
-        return ObjectRef(info, self.store, statistics=part.statistics, rows=part.rows)
+        constant = {name: {"value": value} for name, value in part.partition.items()}
+        told = {**part.statistics, **constant}
+        return ObjectRef(info, self.store, statistics=told, rows=part.rows)
 
 
 def verified_part(ref: ObjectRef) -> Payload:

@@ -22,6 +22,7 @@ from dagster_buckets.errors import (
 from dagster_buckets.formats.base import (
     Format,
     Part,
+    Parts,
     SupportsConcat,
     SupportsLazy,
     SupportsListedParts,
@@ -29,11 +30,12 @@ from dagster_buckets.formats.base import (
     SupportsStreaming,
     SupportsStructures,
 )
-from dagster_buckets.formats.batches import Rows, stream_batches
+from dagster_buckets.formats.batches import Rows, begun, stream_batches
 from dagster_buckets.formats.dask_types import delayed_class, is_bag, is_delayed
 from dagster_buckets.formats.frames import is_reader_type
 from dagster_buckets.formats.lazy import is_lazy_type
-from dagster_buckets.joining import can_join, concat_parts, part_of, scan_refs
+from dagster_buckets.formats.limits import Tally
+from dagster_buckets.joining import can_join, concat_parts, of_objects, part_of, scan_refs
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.parts import verified_part
 from dagster_buckets.placing import Located
@@ -67,7 +69,7 @@ class Piece:
         part: What it adds to the value of many.
         ref: What there is to know of it without reading it, or before.
         parts: The objects that its manifest names.
-        is_part: Whether it is one of them.
+        tally: Counts what they become in memory, if it is one of them.
     """
 
     located: Located
@@ -75,8 +77,8 @@ class Piece:
     payload: Payload | None = None
     part: Part | None = None
     ref: ObjectRef | None = None
-    parts: tuple[ObjectRef, ...] | None = None
-    is_part: bool = False
+    parts: Parts | None = None
+    tally: Tally | None = None
 
     @property
     def holds_none(self) -> bool:
@@ -139,7 +141,9 @@ class Reader:
     def _seen(self, located: Located) -> Located:
         """The value as what it is asked for: a list in any format is a piece of a bag."""
         chosen = located.format
-        if not is_bag(self.as_type) or isinstance(chosen, SupportsConcat | SupportsLazy):
+        if not is_bag(self.as_type) or isinstance(
+            chosen, SupportsConcat | SupportsLazy | SupportsParts
+        ):
             return located
         from dagster_buckets.formats.listed import ListPiece
 
@@ -238,13 +242,14 @@ class Reader:
                     return Piece(located, ref=ref)
                 if has_power(located.format, SupportsParts) and not is_none(payload):
                     folder = places.parts_of(key, located.format)
-                    refs = cast("SupportsParts", located.format).parts(payload, folder)
+                    of_value = cast("SupportsParts", located.format)
+                    parts = of_value.parts(payload, folder, self.as_type)
                     if has_power(located.format, SupportsListedParts):
                         listing = cast("SupportsListedParts", located.format)
                         located = replace(located, format=listing.told_by(payload))
                     later = self._reads_later()
-                    size = info.size + (0 if later else sum(ref.size for ref in refs))
-                    return Piece(located, size, parts=tuple(refs))
+                    size = info.size + (0 if later else sum(ref.size for ref in parts.refs))
+                    return Piece(located, size, parts=parts)
                 if self.joins and not is_none(payload):
                     with self._decoding:
                         part = part_of(located.format, payload)
@@ -290,10 +295,7 @@ class Reader:
         found = self.dimensions(piece.located)
         if found:
             with concerning(asset_of(piece.located.address)):
-                chosen = piece.located.format
-                if self.as_type is None or not (
-                    isinstance(chosen, SupportsConcat) and chosen.can_concat(self.as_type)
-                ):
+                if not can_join([piece.located.format], self.as_type):
                     msg = (
                         "partition columns are asked for, and the input is not annotated as a frame"
                     )
@@ -301,24 +303,30 @@ class Reader:
                     raise PartitionError(msg, hint=f"{hint}, or in dict[str, …] of it")
         return found
 
-    def _of_parts(self, piece: Piece, refs: Sequence[ObjectRef]) -> Any:
+    def _of_parts(self, piece: Piece, parts: Parts) -> Any:
         if has_power(piece.located.format, SupportsListedParts):
             self._dimensions(piece)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
-            return cast("SupportsListedParts", piece.located.format).gathered(refs, wanted)
+            return cast("SupportsListedParts", piece.located.format).gathered(parts.refs, wanted)
         if self.as_type is not None and is_reader_type(self.as_type):
-            return stream_batches(self._rows_of(piece, refs))
+            return stream_batches(self._rows_of(piece, parts.refs))
         return self._together([piece])
 
     def _rows_of(self, piece: Piece, refs: Sequence[ObjectRef]) -> Iterator[Rows]:
-        """The rows of one part after another; the next one is opened meanwhile."""
-        inner = cast("SupportsParts", piece.located.format).inner
+        """The rows of one part after another.
+
+        The next one is fetched meanwhile: all of it if one request carries it, else its beginning.
+        """
+        inner = of_objects(piece.located.format)
         constants = self.dimensions(piece.located)
 
         def opened(ref: ObjectRef) -> Rows:
-            if isinstance(inner, SupportsStreaming):
-                return Rows(ref.uri, inner.stream(ref, self.as_type), constants)
-            return Rows(ref.uri, inner.decode(verified_part(ref), self.as_type), constants)
+            source = self._source_of(inner, ref)
+            if isinstance(source, ObjectRef):
+                reader = begun(cast("SupportsStreaming", inner).stream(source, self.as_type))
+                return Rows(ref.uri, reader, constants)
+            with self._decoding:
+                return Rows(ref.uri, inner.decode(source, self.as_type), constants)
 
         for outcome in run_each(opened, refs, max_concurrency=2, weigh=lambda _: 0):
             if outcome.error is not None:
@@ -328,15 +336,22 @@ class Reader:
 
     def _of_part(self, piece: Piece) -> Piece:
         """What a part adds: its bytes, verified, or only the columns and rows that are wanted."""
-        ref, chosen = piece.ref, piece.located.format
-        if ref is None or not piece.is_part:
+        ref, chosen, tally = piece.ref, piece.located.format, piece.tally
+        if ref is None or tally is None:
             return piece
+        tally.add(0)  # of those before it, which may be too much
+        source = self._source_of(chosen, ref)
+        with self._decoding:
+            part = part_of(chosen, source)
+        tally.add(part.size if part else 0)
+        return Piece(piece.located, part=part)
+
+    def _source_of(self, chosen: Format, ref: ObjectRef) -> Payload | ObjectRef:
+        """All of a part, verified; or itself, if it is one that need not be held."""
         above = None
         if has_power(chosen, SupportsStreaming):
             above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
-        source = ref if above is not None and ref.size > above else verified_part(ref)
-        with self._decoding:
-            return Piece(piece.located, part=part_of(chosen, source))
+        return ref if above is not None and ref.size > above else verified_part(ref)
 
     def _together(self, pieces: Sequence[Piece]) -> Any:
         if any(piece.parts is not None for piece in pieces):
@@ -367,15 +382,15 @@ def _expanded(piece: Piece) -> list[Piece]:
     """A piece for each of its parts; itself if it has none."""
     if piece.parts is None:
         return [piece]
-    inner = cast("SupportsParts", piece.located.format).inner
+    inner, tally = of_objects(piece.located.format), Tally(piece.parts.bound)
     keys = _keys_of(piece.located)
     return [
         Piece(
             replace(piece.located, key=ref.info.key, format=inner, old_keys=()),
             ref=replace(ref, partition=keys),
-            is_part=True,
+            tally=tally,
         )
-        for ref in piece.parts
+        for ref in piece.parts.refs
     ]
 
 

@@ -26,10 +26,12 @@ class ObjectRef:
         store: Where it lies.
         tail: Its last bytes, if they came along.
         statistics: What a manifest tells of its columns, by which a scan can leave it out:
-            ``{column: {"nulls": …, "min": …, "max": …}}``.
+            ``{column: {"nulls": …, "min": …, "max": …}}``, or ``{"value": …}`` where all rows have
+            one value.
         partition: The key of its partition for each dimension; empty without partitions. In a
             :class:`~dagster_buckets.TableRef` the columns that are not stored in it.
         rows: How many, where something has told it.
+        schema: The Arrow schema that a scan finds in it, where a manifest tells that, too.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -50,6 +52,7 @@ class ObjectRef:
     )
     partition: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     rows: int | None = field(default=None, repr=False, compare=False)
+    schema: Any = field(default=None, repr=False, compare=False)
 
     @property
     def uri(self) -> str:

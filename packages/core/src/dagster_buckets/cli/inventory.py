@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dagster_buckets.address import Address, AssetAddress, OpAddress, address_of_label
 from dagster_buckets.errors import BucketsError, ConfigurationError
 from dagster_buckets.names import MANIFEST
-from dagster_buckets.parts import FOLDER, whose_part
+from dagster_buckets.parts import FOLDER, whose
 from dagster_buckets.plugins import format_by_extension
 
 if TYPE_CHECKING:
@@ -258,12 +258,15 @@ def _is_known(extension: str) -> bool:
 
 def _by_key(source: Source, info: ObjectInfo) -> Entry:
     try:
-        parsed = source.values.layout.parse(info.key)
-        if parsed:
-            return Entry(info, *parsed)
-        return Entry(info, part_of=whose_part(source.values.layout, info.key))
+        found = whose(source.values.layout, info.key)
     except ConfigurationError:  # this layout's keys tell nothing
+        found = None
+    if found is None:
         return Entry(info)
+    address, extension = found
+    if extension is None:
+        return Entry(info, part_of=address)
+    return Entry(info, address, extension)
 
 
 def _by_header(source: Source, entries: Sequence[Entry]) -> list[Entry]:

@@ -144,17 +144,18 @@ def _of_parts(
     """
     payload = end if _whole(end) else values.store.get(entry.info.key)
     manifest = Manifest.of(payload)
-    (first, *others) = chosen.parts(payload, folder_of(values.store, entry))
+    first = folder_of(values.store, entry).key(manifest.parts[0].name)
+    count = len(manifest.parts)
     if manifest.holds != "rows":
-        end = values.store.peek(first.info.key, _END)
+        end = values.store.peek(first, _END)
         seen = Preview("opaque")
         if _is_text(chosen.inner):
             codec = cast("Codec | None", getattr(chosen.inner, "compression", None))
             seen = _text(values.store, end, codec)
-        count = f"a list of {manifest.rows:,} in {len(others) + 1:,} parts"
-        return replace(seen, note=f"{count}, of which the first is shown" if seen.text else count)
-    found = _table(chosen.inner, values.store.peek(first.info.key, _END), values.store, rows)
-    note = f"in {len(others) + 1:,} parts" if others else None
+        told = f"a list of {manifest.rows:,} in {count:,} parts"
+        return replace(seen, note=f"{told}, of which the first is shown" if seen.text else told)
+    found = _table(chosen.inner, values.store.peek(first, _END), values.store, rows)
+    note = f"in {count:,} parts" if count > 1 else None
     head = found.head if found else None
     return Preview("table", manifest.rows, columns_of(manifest.schema), head, note=note)
 

@@ -10,6 +10,7 @@ from dagster_buckets.objects import Column, Description
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagster_buckets.formats.limits import Bound
     from dagster_buckets.formats.plans import Plan
     from dagster_buckets.objects import Body, Payload
     from dagster_buckets.parts import PartFolder
@@ -21,6 +22,7 @@ __all__ = [
     "FirstRows",
     "Format",
     "Part",
+    "Parts",
     "RunsCode",
     "SupportsCompression",
     "SupportsConcat",
@@ -123,10 +125,12 @@ class Part:
     Attributes:
         uri: The object's, for errors.
         value: The format's own business.
+        size: Bytes that it has in memory, where the format tells.
     """
 
     uri: str
     value: Any
+    size: int = 0
 
 
 @runtime_checkable
@@ -228,6 +232,19 @@ class SupportsStreaming(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What :meth:`SupportsParts.parts` tells of a value.
+
+    Attributes:
+        refs: Those of its parts that can have wanted rows, in order; at least one.
+        bound: What they may become together, where all of them are held.
+    """
+
+    refs: tuple[ObjectRef, ...]
+    bound: Bound
+
+
 @runtime_checkable
 class SupportsParts(Protocol):
     """The power to keep a value in several objects, which a manifest names.
@@ -255,11 +272,16 @@ class SupportsParts(Protocol):
         """
         ...
 
-    def parts(self, payload: Payload, folder: PartFolder) -> Sequence[ObjectRef]:
-        """The parts that a manifest names, in order. No request.
+    def parts(self, payload: Payload, folder: PartFolder, as_type: type | None) -> Parts:
+        """The parts that a manifest names, less those that it tells are not wanted. No request.
+
+        Args:
+            payload: The manifest.
+            folder: Where they lie.
+            as_type: What the value is going to be.
 
         Raises:
-            DecodeError: It is no manifest.
+            DecodeError: It is no manifest, or it tells that the value is too large for memory.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from dagster_buckets.errors import DecodeError
@@ -12,7 +13,7 @@ from dagster_buckets.formats.schemas import fitted, refuse_taken, with_constants
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Rows", "stream_batches"]
+__all__ = ["Rows", "begun", "stream_batches"]
 
 
 class Rows(NamedTuple):
@@ -85,6 +86,15 @@ def stream_batches(objects: Iterator[Rows]) -> pa.RecordBatchReader:
             pending = next(objects, None)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def begun(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same rows, of which the first batch is there already, and the next ones on their way."""
+    import pyarrow as pa
+
+    batches = iter(reader)
+    first = list(islice(batches, 1))
+    return pa.RecordBatchReader.from_batches(reader.schema, chain(first, batches))
 
 
 def _fitted(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal, cast, get_args
 
 from dagster_buckets.errors import ConfigurationError, DecodeError
+from dagster_buckets.formats.around import Around
 from dagster_buckets.formats.base import (
     Format,
     Part,
@@ -56,7 +57,7 @@ def compressed(inner: Format, codec: Codec, limit: Limit) -> Format:
 
 
 @dataclass(frozen=True, slots=True)
-class Compressed:
+class Compressed(Around):
     r"""A format whose bytes are compressed as a whole; see :func:`compressed`.
 
     Args:
@@ -71,14 +72,8 @@ class Compressed:
         ('txt.gz', b'\x1f\x8b')
     """
 
-    inner: Format
     codec: Codec
     limit: Limit
-
-    @property
-    def name(self) -> str:
-        """That of the inner format."""
-        return self.inner.name
 
     @property
     def extension(self) -> str:
@@ -96,16 +91,6 @@ class Compressed:
     def compression(self) -> str:
         """That of the whole object."""
         return self.codec
-
-    @property
-    def claims(self) -> tuple[str, ...]:
-        """Those of the inner format."""
-        return self.inner.claims
-
-    @property
-    def runs_code(self) -> bool:
-        """As the inner format."""
-        return bool(getattr(self.inner, "runs_code", False))
 
     def encode(self, value: Any) -> Body:
         """See :class:`~dagster_buckets.formats.base.Format`."""

@@ -5,22 +5,21 @@ Nothing but the plan and the entries of the manifest passes through the process 
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.formats.arrow_tables import noted
 from dagster_buckets.formats.datasets import ObjectsDataset
 from dagster_buckets.formats.describing import columns_of
-from dagster_buckets.formats.parted import write_part
+from dagster_buckets.formats.part_writing import PartWriter, by_key
 from dagster_buckets.formats.plans import Plan
+from dagster_buckets.formats.rolling import check_columns
 from dagster_buckets.manifests import Manifest, PartEntry
 from dagster_buckets.objects import Body, Description
-from dagster_buckets.parts import PartFolder, new_write_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from dagster_buckets.formats.tables import TableFormat
 
 __all__ = ["frame_of", "plan_of"]
 
@@ -28,41 +27,41 @@ __all__ = ["frame_of", "plan_of"]
 _ENTRY = "entry"
 
 
-def plan_of(frame: Any, folder: PartFolder, inner: TableFormat, label: str | None) -> Plan:
+def plan_of(frame: Any, writer: PartWriter) -> Plan:
     """What writes each partition of a frame as a part.
+
+    Or as several, if there are columns that tell parts apart.
 
     An index with a name is kept, another one is not: Dask numbers the rows of each partition anew.
 
     Raises:
-        EncodeError: Arrow cannot hold a column.
+        EncodeError: Arrow cannot hold a column, or it cannot tell parts apart.
     """
     import pyarrow as pa
 
     named = frame._meta.index.name is not None  # noqa: SLF001 - Dask's own name for it
     kept = pa.Schema.from_pandas(frame._meta, preserve_index=named)  # noqa: SLF001
     schema = noted(kept, frame)
-    write = _Writer(folder, inner, schema, new_write_id(), label, named)
+    check_columns(schema, writer.by)
+    write = _Writer(writer, schema, named)
 
     def body(found: Any) -> Body:
-        manifest = Manifest(inner.name, schema, tuple(found[_ENTRY]))
+        manifest = Manifest(writer.inner.name, schema, by_key(found[_ENTRY]))
         parts, size = len(manifest.parts), manifest.size
         told = Description(manifest.rows, columns_of(schema), parts=parts, parts_size=size)
         return Body.of(manifest.to_bytes(), description=lambda _: told)
 
     # An operation on the frame, so that Dask sees what it has in common with others.
     report = frame.map_partitions(write, meta=_report(), enforce_metadata=False)
-    return Plan(type(frame), report, body, folder, write.write_id)
+    return Plan(type(frame), report, body, writer.folder, writer.write_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """What a task does with a partition, and what it needs for that."""
 
-    folder: PartFolder
-    inner: TableFormat
+    writer: PartWriter
     schema: pa.Schema
-    write_id: str
-    label: str | None
     named: bool
 
     def __call__(self, frame: Any, partition_info: Any = None) -> Any:
@@ -72,11 +71,10 @@ class _Writer:
         table = pa.Table.from_pandas(frame, schema=plain, preserve_index=self.named)
         table = table.replace_schema_metadata(self.schema.metadata)
         number = partition_info["number"] if partition_info else 0
-        folder, inner = self.folder, self.inner
-        return _report(write_part(folder, inner, table, self.write_id, number, self.label))
+        return _report(*self.writer.put_all(table, number))
 
     def __dask_tokenize__(self) -> str:
-        return self.write_id
+        return self.writer.write_id
 
 
 def _report(*entries: PartEntry) -> Any:
@@ -89,7 +87,10 @@ def _report(*entries: PartEntry) -> Any:
 def frame_of(dataset: ObjectsDataset) -> Any:
     """A Dask frame with a partition for each object of a dataset, of which nothing is read yet."""
     import dask.dataframe as dd
+    from dask.base import normalize_token
 
+    # Dask takes datasets of the same files and columns for the same, and its plans, too.
+    normalize_token.register(ObjectsDataset, pickle.dumps)
     objects = dataset.objects
     # What was fetched of each to learn its schema would be sent to the workers.
     light = replace(objects, refs=tuple(replace(ref, tail=b"") for ref in objects.refs))

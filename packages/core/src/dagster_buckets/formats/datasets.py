@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from operator import and_
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -13,8 +11,9 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 
 from dagster_buckets.formats.frames import shared_notes, without_note
+from dagster_buckets.formats.known_values import known_of, plain_type, typed_value
 from dagster_buckets.formats.limits import Limit
-from dagster_buckets.formats.object_files import ObjectFiles, Planner, paths_of
+from dagster_buckets.formats.object_files import FooterCheck, ObjectFiles, Planner, paths_of
 from dagster_buckets.formats.object_schemas import Kind, read_schemas
 from dagster_buckets.formats.parquet_plans import groups_left, ranges_of
 from dagster_buckets.formats.projection import Projection
@@ -39,11 +38,13 @@ class Objects:
         kind: The format of all of them.
         refs: Where they lie.
         constants: Of each the columns that have one value in it.
+        check: What footers are compared with that were not read before.
     """
 
     kind: Kind
     refs: tuple[ObjectRef, ...]
     constants: tuple[Mapping[str, str], ...]
+    check: FooterCheck | None = None
 
     @property
     def names(self) -> list[str]:
@@ -53,19 +54,39 @@ class Objects:
     def at(self, positions: Sequence[int]) -> Objects:
         """Those at these positions."""
         refs = tuple(self.refs[position] for position in positions)
-        return Objects(self.kind, refs, tuple(self.constants[position] for position in positions))
+        return replace(
+            self, refs=refs, constants=tuple(self.constants[position] for position in positions)
+        )
+
+    def left(self, schema: pa.Schema, rows: ds.Expression | None) -> list[int]:
+        """The positions of those that can have such rows, by what is known of their columns."""
+        fragments, kind, files = self.as_files(schema, complete=False)
+        dataset = ds.FileSystemDataset(fragments, schema, kind, files)
+        positions = {path: place for place, path in enumerate(paths_of(self.refs))}
+        return [positions[fragment.path] for fragment in dataset.get_fragments(rows)]
+
+    def settled(self, schema: pa.Schema) -> Mapping[str, pa.Array[Any]]:
+        """The columns that have one value in each object: that of each; texts of dictionaries."""
+        found: dict[str, pa.Array[Any]] = {
+            name: pa.array([constants.get(name) for constants in self.constants], pa.string())
+            for name in self.names
+        }
+        for name, first in self.refs[0].statistics.items():
+            told = [ref.statistics.get(name, {}) for ref in self.refs] if "value" in first else []
+            if told and name in schema.names and all("value" in of for of in told):
+                kind = plain_type(schema.field(name).type)
+                found[name] = pa.array([typed_value(of["value"], kind) for of in told], kind)
+        return found
 
     def as_files(
         self, schema: pa.Schema, *, complete: bool, planner: Planner | None = None
     ) -> tuple[list[ds.Fragment], ds.FileFormat, pyarrow.fs.FileSystem]:
         """What Arrow makes a dataset of this schema of; see :class:`ObjectFiles`."""
-        handler = ObjectFiles(self.refs, complete=complete, planner=planner)
+        handler = ObjectFiles(self.refs, complete=complete, planner=planner, check=self.check)
         files = pyarrow.fs.PyFileSystem(handler)
         kind = _file_format(self.kind)
         fragments = [
-            kind.make_fragment(
-                path, files, partition_expression=_expression(constants, ref, schema)
-            )
+            kind.make_fragment(path, files, partition_expression=known_of(constants, ref, schema))
             for path, ref, constants in zip(
                 paths_of(self.refs), self.refs, self.constants, strict=True
             )
@@ -99,7 +120,8 @@ def open_dataset(
     uris = [ref.uri for ref in refs]
     schema = unified(schemas, uris)
     check_castable(schemas, uris, schema)
-    objects = Objects(kind, tuple(refs), tuple(constants_of(schemas, uris, columns)))
+    check = FooterCheck(wanted, limit or Limit()) if kind == "parquet" else None
+    objects = Objects(kind, tuple(refs), tuple(constants_of(schemas, uris, columns)), check)
     fields = [without_order(field) for field in schema]
     fields += [pa.field(name, pa.string()) for name in objects.names]
     notes = without_note(shared_notes(schemas[0]))
@@ -260,35 +282,6 @@ class _Scanner:
         """
         batches = self._scanner.to_batches()
         return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, batches)
-
-
-def _expression(
-    constants: Mapping[str, str], ref: ObjectRef, schema: pa.Schema
-) -> ds.Expression | None:
-    """What is true of all rows of an object: Arrow leaves it out where a filter contradicts it."""
-    terms = [ds.field(name) == pa.scalar(value, pa.string()) for name, value in constants.items()]
-    for name, told in ref.statistics.items():
-        place = schema.get_field_index(name)
-        within = None if place < 0 else _within(name, told, schema.field(place).type)
-        terms += [] if within is None else [within]
-    return reduce(and_, terms) if terms else None
-
-
-def _within(name: str, told: Mapping[str, Any], kind: pa.DataType) -> ds.Expression | None:
-    """The range of a column's values; ``None`` where none is told, or of another type."""
-    if "min" not in told or "max" not in told:
-        return None
-    try:
-        least, greatest = (pa.scalar(told[end]).cast(kind) for end in ("min", "max"))
-    except (pa.ArrowException, TypeError, ValueError):
-        return None
-    column = ds.field(name)
-    above, below = column >= least, column <= greatest
-    if told.get("nulls") != 0:
-        # Each for itself: so Arrow knows what it means.
-        above, below = above | column.is_null(), below | column.is_null()
-    within: ds.Expression = above & below
-    return within
 
 
 def _file_format(kind: Kind) -> ds.FileFormat:

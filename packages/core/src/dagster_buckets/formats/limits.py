@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 
 from dagster_buckets.errors import DecodeError
 
-__all__ = ["Bound", "Limit"]
+__all__ = ["Bound", "Limit", "Tally"]
 
 #: What any object may become: smaller bombs do no harm.
 _HARMLESS = 1024**3
@@ -81,6 +82,28 @@ class Bound:
         msg = f"{self.uri} has {self.stored:,} bytes and becomes more than {self.allowed:,} in "
         msg += "memory"
         raise DecodeError(msg, uri=self.uri, hint=_HINT)
+
+
+class Tally:
+    """What the parts of one value have in memory as they come, on many threads.
+
+    Args:
+        bound: What all of them may have.
+    """
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+        self._lock = threading.Lock()
+
+    def add(self, size: int) -> None:
+        """Count so many bytes.
+
+        Raises:
+            DecodeError: Those that were counted are too many.
+        """
+        with self._lock:
+            self._bound = self._bound.after(size)
+            self._bound.check(0)
 
 
 _HINT = (

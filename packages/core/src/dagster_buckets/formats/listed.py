@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dagster_buckets.errors import ConfigurationError, UnsupportedTypeError
-from dagster_buckets.formats.base import Format, Part, SupportsStructures
+from dagster_buckets.formats.base import Format, Parts, SupportsStructures
 from dagster_buckets.formats.dask_types import delayed_class, is_bag, is_delayed, list_item
 from dagster_buckets.formats.frames import qualified
+from dagster_buckets.formats.limits import Limit
 from dagster_buckets.formats.tables import TableFormat
 from dagster_buckets.manifests import Holds, Manifest
 from dagster_buckets.names import MANIFEST
@@ -128,10 +129,13 @@ class ListedFormat(_Around):
         hint = "return [delayed, …] and annotate the output with list[Delayed]"
         raise UnsupportedTypeError(msg, hint=hint)
 
-    def parts(self, payload: Payload, folder: PartFolder) -> Sequence[ObjectRef]:
+    def parts(self, payload: Payload, folder: PartFolder, as_type: type | None) -> Parts:
         """See :class:`~dagster_buckets.formats.base.SupportsParts`."""
+        del as_type
         written = payload.info.modified
-        return [folder.ref(part, written) for part in Manifest.of(payload).parts]
+        refs = tuple(folder.ref(part, written) for part in Manifest.of(payload).parts)
+        # Each part keeps the limits of its own format.
+        return Parts(refs, Limit().of(sum(ref.size for ref in refs), payload.info.uri))
 
     def told_by(self, payload: Payload) -> ListedFormat:
         """See :class:`~dagster_buckets.formats.base.SupportsListedParts`."""
@@ -166,23 +170,6 @@ class ListedFormat(_Around):
                 raise outcome.error
             found += outcome.result or []
         return found
-
-    def can_concat(self, as_type: type) -> bool:
-        """Several lists are one bag."""
-        return is_bag(as_type)
-
-    def part(self, source: Payload | ObjectRef) -> Part:
-        """Never called: what is joined are the parts."""
-        raise NotImplementedError(source)
-
-    def concat(
-        self,
-        parts: Sequence[Part],
-        as_type: type | None,
-        columns: Sequence[Mapping[str, str]] | None = None,
-    ) -> Any:
-        """Never called: a bag is a scan."""
-        raise NotImplementedError(parts, as_type, columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 import pyarrow as pa
 import pyarrow.fs
+import pyarrow.parquet as pq
 
 from dagster_buckets.formats import leaving
 from dagster_buckets.formats.frames import arrow_buffer
+from dagster_buckets.formats.limits import Limit
+from dagster_buckets.formats.parquet_limits import check_footer
+from dagster_buckets.formats.parquet_plans import read_footer, with_footer
 from dagster_buckets.formats.ranged_files import Range, open_ranges
 from dagster_buckets.formats.readahead import Readahead
 from dagster_buckets.objects import ObjectInfo
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import changed
 
-__all__ = ["WHOLE_SIZE", "ObjectFiles", "Planner", "check_version", "paths_of"]
+__all__ = ["WHOLE_SIZE", "FooterCheck", "ObjectFiles", "Planner", "check_version", "paths_of"]
 
 #: Tells the ranges of an object that will be read; none where it does not know.
 Planner: TypeAlias = Callable[[ObjectRef], Sequence[Range]]
 
 #: Objects of up to so many bytes are fetched whole and verified: what one request carries.
 WHOLE_SIZE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FooterCheck:
+    """What groups of rows of Parquet may become, as far as the footer tells.
+
+    Attributes:
+        wanted: The columns that count; ``None`` for all.
+        limit: What they may become.
+    """
+
+    wanted: Sequence[str] | None
+    limit: Limit
+
+    def of(self, ref: ObjectRef, footer: pq.FileMetaData) -> None:
+        """Refuse an object.
+
+        Raises:
+            DecodeError: A group of its rows is too large.
+        """
+        check_footer(footer, self.wanted, self.limit.of(ref.size, ref.uri))
 
 
 def _read_only(*_: object) -> NoReturn:
@@ -46,6 +74,8 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         refs: The objects, in the order in which they are going to be opened.
         complete: Whether all of them will be opened, unless the reader stops.
         planner: Tells which ranges of a large object will be read.
+        check: What the footers of Parquet have to pass, of objects that came with their schema:
+            those of others were read when that was learned.
 
     Example:
         >>> from dagster_buckets import Body, MemoryStore
@@ -61,16 +91,18 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         *,
         complete: bool = False,
         planner: Planner | None = None,
+        check: FooterCheck | None = None,
     ) -> None:
         self._refs = tuple(refs)
         self._planner = planner
+        self._check = check
         self._positions = {path: position for position, path in enumerate(paths_of(refs))}
         sizes = [ref.size if ref.size <= WHOLE_SIZE else None for ref in refs]
         self._ahead = Readahead(self._fetch, sizes, complete=complete)
         leaving.held(self)
 
-    def __reduce__(self) -> tuple[type[ObjectFiles], tuple[tuple[ObjectRef, ...]]]:
-        return ObjectFiles, (self._refs,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(ObjectFiles, check=self._check), (self._refs,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ObjectFiles) and self._refs == other._refs
@@ -84,7 +116,12 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
         ref = self._refs[position]
         with leaving.called():
             if ref.size <= WHOLE_SIZE:
-                return pa.BufferReader(self._ahead.take(position))
+                data = self._ahead.take(position)
+                self._checked(ref, lambda: pq.read_metadata(pa.BufferReader(data)))
+                return pa.BufferReader(data)
+            if self._check is not None:
+                ref = with_footer(ref)
+                self._checked(ref, lambda: read_footer(ref))
             return open_ranges(ref, self._planner(ref) if self._planner else ())
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
@@ -106,6 +143,15 @@ class ObjectFiles(pyarrow.fs.FileSystemHandler):
     def normalize_path(self, path: str) -> str:
         """A URI is what it is."""
         return path
+
+    def _checked(self, ref: ObjectRef, read: Callable[[], pq.FileMetaData]) -> None:
+        if self._check is None or ref.schema is None:
+            return
+        footer = None
+        with suppress(pa.ArrowException, OSError):  # Arrow itself says what is wrong
+            footer = read()
+        if footer is not None:
+            self._check.of(ref, footer)
 
     def _info(self, path: str) -> pyarrow.fs.FileInfo:
         if path not in self._positions:

@@ -34,6 +34,8 @@ def read_schemas(
 ) -> tuple[list[pa.Schema], list[ObjectRef]]:
     """The schemas, and the references with what is going to be read again of large objects.
 
+    Of those that come with their schema nothing is read.
+
     Args:
         kind: The format of all objects.
         refs: The objects; at least one.
@@ -44,14 +46,16 @@ def read_schemas(
         ObjectNotFoundError: An object was deleted.
         DecodeError: An object is not in this format, or a group of its rows is too large.
     """
-    workers = min(_MAX_CONCURRENCY, len(refs))
-    pool = Pool(workers, "buckets-schema")
+    schemas, found = [ref.schema for ref in refs], list(refs)
+    unknown = [place for place, schema in enumerate(schemas) if schema is None]
+    pool = Pool(min(_MAX_CONCURRENCY, len(refs)), "buckets-schema")
     try:
-        futures = [pool.submit(_read_schema, kind, ref, wanted, limit) for ref in refs]
-        found = [future.result() for future in futures]
+        futures = [pool.submit(_read_schema, kind, refs[at], wanted, limit) for at in unknown]
+        for at, future in zip(unknown, futures, strict=True):
+            schemas[at], found[at] = future.result()
     finally:
         pool.shutdown()
-    return [schema for schema, _ in found], [ref for _, ref in found]
+    return schemas, found
 
 
 def _read_schema(

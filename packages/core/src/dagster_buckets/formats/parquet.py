@@ -202,7 +202,8 @@ class ParquetFormat(TableFormat):
     def part(self, source: Payload | ObjectRef) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
         if isinstance(source, ObjectRef):
-            return Part(source.uri, self._part_of(source, None))
+            table = self._part_of(source, None)
+            return Part(source.uri, table, table.nbytes)
         return super().part(source)
 
     def can_scan(self, as_type: type) -> bool:

@@ -8,7 +8,7 @@ all numbers. Here Arrow leaves out what no row of can pass, and Polars filters t
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from typing import Any
 
@@ -50,9 +50,10 @@ _WITHOUT_NAN: frozenset[_Comparison] = frozenset({operator.eq, operator.lt, oper
 def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
     """A frame that reads the dataset when it is collected, each time anew.
 
-    It gives what a ``DataFrame`` of the same values would. Filters on partition columns leave out
-    whole objects, whatever function they are; comparisons of a column with a constant leave out
-    row groups; columns that the query does not use are not decoded.
+    It gives what a ``DataFrame`` of the same values would. Filters on partition columns, and on
+    columns by which a value in parts is split, leave out whole objects, whatever function they are;
+    comparisons of a column with a constant leave out row groups; columns that the query does not
+    use are not decoded.
     """
 
     def read(
@@ -63,7 +64,7 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         # The first rows are counted before any is filtered, so none may be left out then.
         conjuncts = _conjuncts(predicate) if predicate is not None and n_rows is None else []
-        left = dataset.at(_left(objects, conjuncts))
+        left = dataset.at(_left(objects, conjuncts, settled))
         # Polars 1 needs a frame, if only for the columns.
         empty = dataset.schema.empty_table()
         yield pl.DataFrame(empty if with_columns is None else empty.select(with_columns))
@@ -83,6 +84,10 @@ def lazy_frame(dataset: ObjectsDataset) -> pl.LazyFrame:
 
     objects = dataset.objects
     schema = pl.DataFrame(dataset.schema.empty_table()).schema
+    settled = {
+        name: pl.Series(name, values).cast(schema[name])
+        for name, values in objects.settled(dataset.schema).items()
+    }
     return register_io_source(read, schema=schema)
 
 
@@ -128,17 +133,15 @@ def _alternatives(expression: pl.Expr) -> list[pl.Expr]:
     return found
 
 
-def _left(objects: Objects, conjuncts: list[pl.Expr]) -> list[int]:
-    """The objects that the conjuncts on partition columns alone leave."""
+def _left(
+    objects: Objects, conjuncts: list[pl.Expr], settled: Mapping[str, pl.Series]
+) -> list[int]:
+    """The objects that the conjuncts on columns with one value in each of them leave."""
     all_of_them = range(len(objects.refs))
-    own = [
-        c for c in conjuncts if (used := c.meta.root_names()) and set(used) <= set(objects.names)
-    ]
+    own = [c for c in conjuncts if (used := c.meta.root_names()) and set(used) <= set(settled)]
     if not own:
         return list(all_of_them)
-    schema = dict.fromkeys(objects.names, pl.String())
-    keys = pl.DataFrame(list(objects.constants), schema=schema, orient="row")
-    passes = keys.select(reduce(operator.and_, own)).to_series()
+    passes = pl.DataFrame(list(settled.values())).select(reduce(operator.and_, own)).to_series()
     return [position for position in all_of_them if passes[position]]
 
 

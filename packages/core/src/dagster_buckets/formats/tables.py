@@ -97,7 +97,8 @@ class TableFormat(ABC):
     def part(self, source: Payload | ObjectRef) -> Part:
         """See :class:`~dagster_buckets.formats.base.SupportsConcat`."""
         payload = source.get() if isinstance(source, ObjectRef) else source
-        return Part(payload.info.uri, self._table(payload, None))
+        table = self._table(payload, None)
+        return Part(payload.info.uri, table, table.nbytes)
 
     def concat(
         self,

@@ -28,11 +28,27 @@ from dagster_buckets.layouts.encoding import (
 )
 from dagster_buckets.layouts.runs import RUNS, parse_run, run_stem
 
-__all__ = ["HiveLayout"]
+__all__ = ["HiveLayout", "hive_folder"]
 
 _LEAF = "data."
 #: A partition folder of this value is NULL to every Hive reader.
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def hive_folder(name: str, value: str | None) -> str:
+    """The folder of one value of a dimension or a column; ``None`` is what Hive takes for a null.
+
+    Two values never share a folder.
+
+    Example:
+        >>> hive_folder("day", "2024-01-01 00:00"), hive_folder("day", None)
+        ('day=2024-01-01%2000%3A00/', 'day=__HIVE_DEFAULT_PARTITION__/')
+    """
+    prefix, room = _dimension_prefix(name)
+    if value is None:
+        return f"{prefix}{_HIVE_NULL}/"
+    encoded = shorten(value, value, room) if value == _HIVE_NULL else encode_value(value, room)
+    return f"{prefix}{encoded}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +77,7 @@ class HiveLayout:
             return run_stem(address)
         folder = _folder(address.path)
         for name, value in address.partition:
-            prefix, room = _dimension_prefix(name)
-            if value == _HIVE_NULL:
-                encoded = shorten(value, value, room)
-            else:
-                encoded = encode_value(value, room)
-            folder += f"{prefix}{encoded}/"
+            folder += hive_folder(name, value)
         return folder + _LEAF
 
     def split(self, key: str) -> tuple[tuple[str, str], ...]:
