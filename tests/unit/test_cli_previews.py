@@ -19,8 +19,8 @@ from dagster_buckets.choosing import Formats
 from dagster_buckets.cli.inventory import inventory
 from dagster_buckets.cli.previews import Preview, preview
 from dagster_buckets.cli.source import Source
+from dagster_buckets.fetching import NONE
 from dagster_buckets.objects import Payload
-from dagster_buckets.reading import NONE
 
 ADDRESS = AssetAddress.of(["a"])
 

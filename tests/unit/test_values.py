@@ -17,9 +17,9 @@ from dagster_buckets.errors import (
     ObjectNotFoundError,
     UnsupportedTypeError,
 )
+from dagster_buckets.fetching import NONE
 from dagster_buckets.layouts import HiveLayout
 from dagster_buckets.objects import Body
-from dagster_buckets.reading import NONE
 from dagster_buckets.stores.memory import MemoryStore
 from dagster_buckets.values import ValueStore
 

@@ -10,12 +10,13 @@ from typing import Any
 from dagster_buckets.address import OpAddress, asset_of, path_of
 from dagster_buckets.chain import Chain
 from dagster_buckets.errors import ObjectNotFoundError, PartitionError, concerning
+from dagster_buckets.fetching import Piece
 from dagster_buckets.formats.batches import Rows, stream_batches
 from dagster_buckets.formats.dask_types import empty_bag, is_bag
 from dagster_buckets.formats.frames import can_convert, empty_frame, is_frame_type
 from dagster_buckets.formats.lazy import empty_scan, is_lazy_type
 from dagster_buckets.placing import Located
-from dagster_buckets.reading import Piece, Reader, fitting
+from dagster_buckets.reading import Reader, fitting
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, ambiguous, judge_single, read_annotation
 from dagster_buckets.streams import PartitionStream

@@ -1,153 +1,47 @@
-"""Reading: from where values lie to the values: decoded, joined, scanned or only referred to."""
+"""Reading: from what was fetched to the values: decoded, joined, scanned or only referred to."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from dagster_buckets.address import AssetAddress, asset_of
+from dagster_buckets.address import asset_of
 from dagster_buckets.errors import (
     DecodeError,
     FormatError,
-    ObjectNotFoundError,
     PartitionError,
-    StoreUnavailableError,
     UnsupportedTypeError,
     concerning,
 )
+from dagster_buckets.fetching import Fetcher, Piece, keys_of
 from dagster_buckets.formats.base import (
     Format,
-    Part,
     Parts,
-    SupportsConcat,
-    SupportsLazy,
     SupportsListedParts,
-    SupportsParts,
     SupportsStreaming,
-    SupportsStructures,
 )
 from dagster_buckets.formats.batches import Rows, begun, stream_batches
-from dagster_buckets.formats.dask_types import delayed_class, is_bag, is_delayed
+from dagster_buckets.formats.dask_types import delayed_class, is_delayed
 from dagster_buckets.formats.frames import is_reader_type
-from dagster_buckets.formats.lazy import is_lazy_type
 from dagster_buckets.formats.limits import Tally
 from dagster_buckets.joining import can_join, concat_parts, of_objects, part_of, scan_refs
-from dagster_buckets.objects import ObjectInfo, Payload
+from dagster_buckets.objects import Payload
 from dagster_buckets.parts import verified_part
 from dagster_buckets.placing import Located
 from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores.base import ObjectStore
 from dagster_buckets.transfer import run_all, run_each
 
-__all__ = ["NONE", "Piece", "Reader", "fitting", "is_none"]
+__all__ = ["Reader", "fitting"]
 
-#: The bytes of a stored ``None`` in formats that have none of their own: a value, not a gap.
-NONE = b"dagster-buckets:none:6f1d0c5e9b7a4e02\n"
-
-
-#: Of an object that is scanned so much comes along with what the store says of it: most footers.
-_SCANNED_FIRST = 128 * 1024
 #: How many parts of a value are read at once.
 _PARTS_AT_ONCE = 8
-#: Seconds between the tries of what is said to be missing, and is not.
-_WAITS = (0.0, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What one request brought of a value: one of the four.
-
-    Attributes:
-        located: Where it lies.
-        size: The bytes that were transferred.
-        payload: Its bytes.
-        part: What it adds to the value of many.
-        ref: What there is to know of it without reading it, or before.
-        parts: The objects that its manifest names.
-        tally: Counts what they become in memory, if it is one of them.
-    """
-
-    located: Located
-    size: int = 0
-    payload: Payload | None = None
-    part: Part | None = None
-    ref: ObjectRef | None = None
-    parts: Parts | None = None
-    tally: Tally | None = None
-
-    @property
-    def holds_none(self) -> bool:
-        """Whether the value is a stored ``None``. Reads a reference of just that size."""
-        if self.ref is not None and self.ref.size == len(NONE):
-            return is_none(self.ref.get())
-        return self.payload is not None and is_none(self.payload)
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads values as one class.
-
-    Args:
-        as_type: The class that each value, or all of them together, shall be; ``None`` for the one
-            that was written.
-        columns: Whether a frame gets the keys of its partition as columns.
-        joins: Whether several values become one, and are prepared for it as they come.
-        annotation: What each value shall be, for formats that know more than classes; comes before
-            ``as_type`` there.
-    """
-
-    as_type: type | None = None
-    columns: bool = False
-    joins: bool = False
-    annotation: Any = None
-    #: As many threads decode as there are processors: those that wait for bytes are many more, and
-    #: all of them at once would only take Python's lock from each other.
-    _decoding: threading.Semaphore = field(
-        default_factory=lambda: threading.Semaphore(os.cpu_count() or 1), repr=False, compare=False
-    )
-
-    def piece(self, located: Located) -> Piece:
-        """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
-
-        One request. A 404 can be transient, so before a value counts as missing the store is asked
-        in another way; what it has is then asked for again.
-
-        Raises:
-            ObjectNotFoundError: Nothing is stored under this address in this format.
-        """
-        named, located = located, self._seen(located)
-        for wait in _WAITS:
-            try:
-                return self._piece(located)
-            except ObjectNotFoundError:
-                if not located.places.exists(located):
-                    other = named.places.in_parts(named)
-                    if other is None:
-                        raise
-                    return self._piece(other)
-                time.sleep(wait)
-        try:
-            return self._piece(located)
-        except ObjectNotFoundError as error:
-            msg = f"{located.uri} is there, but was not found each of {len(_WAITS) + 1} times"
-            hint = "is a proxy or a rule of the bucket in the way?"
-            raise StoreUnavailableError(msg, uri=located.uri, hint=hint) from error
-
-    def _seen(self, located: Located) -> Located:
-        """The value as what it is asked for: a list in any format is a piece of a bag."""
-        chosen = located.format
-        if not is_bag(self.as_type) or isinstance(
-            chosen, SupportsConcat | SupportsLazy | SupportsParts
-        ):
-            return located
-        from dagster_buckets.formats.listed import ListPiece
-
-        return replace(located, format=ListPiece(chosen))
+class Reader(Fetcher):
+    """Reads values as one class; see :class:`~dagster_buckets.fetching.Fetcher`."""
 
     def value(self, piece: Piece) -> Any:
         """The value of one piece.
@@ -164,22 +58,15 @@ class Reader:
             chosen = piece.located.format
             if piece.parts is not None:
                 return self._of_parts(piece, piece.parts)
-            if (piece.ref and self._scans(chosen)) or self._dimensions(piece):
+            if (piece.ref and self.scans(chosen)) or self._dimensions(piece):
                 return self._together([piece])
             if piece.ref and has_power(chosen, SupportsStreaming):
                 return cast("SupportsStreaming", chosen).stream(piece.ref, self.as_type)
             if piece.payload is None:  # pragma: no cover - one of the three is there
                 raise piece.located.places.nothing_stored(piece.located.address, piece.located)
             wanted = self.annotation if self.structures(piece.located) else self.as_type
-            with self._decoding:
+            with self.decoding:
                 return chosen.decode(piece.payload, wanted)
-
-    def structures(self, located: Located) -> bool:
-        """Whether the value's format makes what the annotation describes."""
-        chosen = located.format
-        return has_power(chosen, SupportsStructures) and cast(
-            "SupportsStructures", chosen
-        ).can_structure(self.annotation)
 
     def _check_delayed(self, piece: Piece) -> None:
         asked = is_delayed(self.annotation) or delayed_class(self.annotation) is not None
@@ -195,9 +82,9 @@ class Reader:
         Raises:
             PartitionError: The formats of these objects differ, or do not join to this class.
         """
-        formats = [self._seen(place).format for place in located]
+        formats = [self.seen(place).format for place in located]
         kinds = sorted({chosen.name for chosen in formats})
-        if can_join(formats, self.as_type) or (len(kinds) == 1 and self._scans(formats[0])):
+        if can_join(formats, self.as_type) or (len(kinds) == 1 and self.scans(formats[0])):
             return
         if len(kinds) > 1:
             msg = f"the partitions are stored in different formats: {', '.join(kinds)}"
@@ -220,76 +107,6 @@ class Reader:
             self.check_joined([piece.located for piece in pieces])
             full = [piece for piece in pieces if not piece.holds_none]
             return self._together(full) if full else None
-
-    def dimensions(self, located: Located) -> Mapping[str, str]:
-        """The partition columns of a value, if they are asked for."""
-        return _keys_of(located) if self.columns else {}
-
-    def _piece(self, located: Located) -> Piece:
-        places, store = located.places, located.places.store
-        with concerning(located.address, lambda: located.uri):
-            for key in (located.key, *located.old_keys):
-                try:
-                    info, payload, tail = self._fetched(store, located.format, key)
-                except ObjectNotFoundError as error:
-                    missing = error
-                    continue
-                places.check_owner(located.address, info)
-                if payload is None:
-                    ref = ObjectRef(info, store, tail, partition=_keys_of(located))
-                    if self.joins and not self._scans(located.format):
-                        return Piece(located, part=part_of(located.format, ref))
-                    return Piece(located, ref=ref)
-                if has_power(located.format, SupportsParts) and not is_none(payload):
-                    folder = places.parts_of(key, located.format)
-                    of_value = cast("SupportsParts", located.format)
-                    parts = of_value.parts(payload, folder, self.as_type)
-                    if has_power(located.format, SupportsListedParts):
-                        listing = cast("SupportsListedParts", located.format)
-                        located = replace(located, format=listing.told_by(payload))
-                    later = self._reads_later()
-                    size = info.size + (0 if later else sum(ref.size for ref in parts.refs))
-                    return Piece(located, size, parts=parts)
-                if self.joins and not is_none(payload):
-                    with self._decoding:
-                        part = part_of(located.format, payload)
-                    return Piece(located, info.size, part=part)
-                return Piece(located, info.size, payload)
-            raise places.nothing_stored(located.address, located) from missing
-
-    def _fetched(
-        self, store: ObjectStore, chosen: Format, key: str
-    ) -> tuple[ObjectInfo, Payload | None, bytes]:
-        """What the store says of an object, and its bytes, or the last ones of them."""
-        if self.as_type is ObjectRef or (is_bag(self.as_type) and self._scans(chosen)):
-            return store.head(key), None, b""
-        if self._scans(chosen):
-            end = store.peek(key, _SCANNED_FIRST)
-            return end.info, None, bytes(end.data)
-        above = None
-        if has_power(chosen, SupportsStreaming):
-            above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
-        if above is None:
-            payload = store.get(key)
-            return payload.info, payload, b""
-        end = store.peek(key, above)
-        if end.info.size <= above:
-            return end.info, end, b""
-        return end.info, None, bytes(end.data)
-
-    def _reads_later(self) -> bool:
-        """Whether the parts of a value are read by who uses it."""
-        cls = self.as_type
-        if cls is None:
-            return delayed_class(self.annotation) is not None
-        return is_reader_type(cls) or is_lazy_type(cls) or is_bag(cls)
-
-    def _scans(self, chosen: object) -> bool:
-        return (
-            self.as_type is not None
-            and has_power(chosen, SupportsLazy)
-            and cast("SupportsLazy", chosen).can_scan(self.as_type)
-        )
 
     def _dimensions(self, piece: Piece) -> Mapping[str, str]:
         found = self.dimensions(piece.located)
@@ -325,7 +142,7 @@ class Reader:
             if isinstance(source, ObjectRef):
                 reader = begun(cast("SupportsStreaming", inner).stream(source, self.as_type))
                 return Rows(ref.uri, reader, constants)
-            with self._decoding:
+            with self.decoding:
                 return Rows(ref.uri, inner.decode(source, self.as_type), constants)
 
         for outcome in run_each(opened, refs, max_concurrency=2, weigh=lambda _: 0):
@@ -341,7 +158,7 @@ class Reader:
             return piece
         tally.add(0)  # of those before it, which may be too much
         source = self._source_of(chosen, ref)
-        with self._decoding:
+        with self.decoding:
             part = part_of(chosen, source)
         tally.add(part.size if part else 0)
         return Piece(piece.located, part=part)
@@ -356,7 +173,7 @@ class Reader:
     def _together(self, pieces: Sequence[Piece]) -> Any:
         if any(piece.parts is not None for piece in pieces):
             pieces = [each for piece in pieces for each in _expanded(piece)]
-            if not (self.as_type and self._scans(pieces[0].located.format)):
+            if not (self.as_type and self.scans(pieces[0].located.format)):
                 outcomes = run_all(self._of_part, pieces, max_concurrency=_PARTS_AT_ONCE)
                 for outcome in outcomes:
                     if outcome.error is not None:
@@ -365,7 +182,7 @@ class Reader:
         formats, cls = [piece.located.format for piece in pieces], self.as_type
         columns = [self.dimensions(piece.located) for piece in pieces] if self.columns else None
         refs = [piece.ref for piece in pieces if piece.ref]
-        if cls is not None and refs and self._scans(formats[0]):
+        if cls is not None and refs and self.scans(formats[0]):
             return scan_refs(formats, refs, cls, columns)
         made = [
             piece.part or part_of(chosen, piece.payload or piece.ref)
@@ -383,7 +200,7 @@ def _expanded(piece: Piece) -> list[Piece]:
     if piece.parts is None:
         return [piece]
     inner, tally = of_objects(piece.located.format), Tally(piece.parts.bound)
-    keys = _keys_of(piece.located)
+    keys = keys_of(piece.located)
     return [
         Piece(
             replace(piece.located, key=ref.info.key, format=inner, old_keys=()),
@@ -392,12 +209,6 @@ def _expanded(piece: Piece) -> list[Piece]:
         )
         for ref in piece.parts.refs
     ]
-
-
-def _keys_of(located: Located) -> Mapping[str, str]:
-    """The key of the value's partition for each dimension."""
-    address = located.address
-    return dict(address.partition) if isinstance(address, AssetAddress) else {}
 
 
 def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | None, Any]]:
@@ -427,8 +238,3 @@ def fitting(piece: Piece, readers: Mapping[str, Reader]) -> list[tuple[str | Non
         raise errors[0]
     both = "; ".join(error.message for error in errors)
     raise DecodeError(both, uri=errors[0].uri, hint=errors[0].hint) from errors[0]
-
-
-def is_none(payload: Payload) -> bool:
-    """Whether the object is the mark of a stored ``None``."""
-    return payload.info.size == len(NONE) and bytes(payload.data) == NONE

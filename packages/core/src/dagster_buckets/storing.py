@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dagster_buckets.address import Address, label_of
 from dagster_buckets.errors import EncodeError, UnsupportedTypeError, concerning
+from dagster_buckets.fetching import NONE
 from dagster_buckets.formats.base import (
     Format,
     SupportsCompression,
@@ -21,7 +22,6 @@ from dagster_buckets.objects import Body, Description, Header, ObjectInfo
 from dagster_buckets.parts import PartFolder, check_room
 from dagster_buckets.placing import Places
 from dagster_buckets.powers import has_power
-from dagster_buckets.reading import NONE
 from dagster_buckets.stores.base import console_url
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dagster_buckets.fetching import is_none
 from dagster_buckets.manifests import Manifest
 from dagster_buckets.objects import ObjectInfo, digest_of
 from dagster_buckets.parts import PartFolder
-from dagster_buckets.reading import is_none
 
 if TYPE_CHECKING:
     from dagster_buckets.cli.inventory import Entry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from dagster_buckets.cli.manifests import folder_of
 from dagster_buckets.errors import BucketsError
+from dagster_buckets.fetching import is_none
 from dagster_buckets.formats.base import SupportsConcat, SupportsFirstRows, SupportsParts
 from dagster_buckets.formats.describing import columns_of, values_of
 from dagster_buckets.manifests import Manifest
@@ -15,7 +16,6 @@ from dagster_buckets.names import MANIFEST
 from dagster_buckets.objects import Column, Payload
 from dagster_buckets.plugins import format_by_extension, get_format
 from dagster_buckets.powers import has_power
-from dagster_buckets.reading import is_none
 from dagster_buckets.references import ObjectRef
 
 if TYPE_CHECKING:
