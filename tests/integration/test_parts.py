@@ -221,6 +221,7 @@ def test_what_the_commands_say(tmp_path: Path, invoke: Invoke) -> None:
     shown = told(invoke("show", "lake", "orders", "--json"))
     assert (shown["rows"], shown["size_bytes"]) == (ROWS, total)
     assert shown["head"][0] == {"n": ROWS, "half": True}
+    assert (shown["parts"], shown["parts_of_no_manifest"]) == (count - 1, 0)
 
     assert told(invoke("migrate", "lake", "copy", "--json"))["copied"] == 1
     copy = ValueStore(LocalStore(str(tmp_path / "copy")), HiveLayout())
@@ -229,6 +230,13 @@ def test_what_the_commands_say(tmp_path: Path, invoke: Invoke) -> None:
 
     copy.having({"part_size": 30_000}).write(address, rows(), format_name="parquet")
     assert told(invoke("diff", "lake", "copy", "--json", code=1))["alike"] == 0
+    again = told(invoke("show", "copy", "orders", "--json"))
+    assert again["parts_of_no_manifest"] == count - 1
+    here = len(list(copy.store.scan()))
+    assert again["parts"] == here - count
+    assert again["size_bytes"] < sum(info.size for info in copy.store.scan())
+    said = invoke("show", "copy", "orders").output
+    assert f"{count - 1} parts that no manifest names" in said
 
 
 def test_verify_looks_for_the_parts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dagster_buckets.fetching import is_none
@@ -33,7 +32,7 @@ def manifest_of(store: ObjectStore, entry: Entry) -> Manifest | None:
     return None if is_none(payload) else Manifest.of(payload)
 
 
-def unnamed(store: ObjectStore, entry: Entry) -> Iterable[ObjectInfo]:
+def unnamed(store: ObjectStore, entry: Entry) -> list[ObjectInfo]:
     """The parts beside a manifest that it does not name."""
     manifest = manifest_of(store, entry)
     folder = folder_of(store, entry)

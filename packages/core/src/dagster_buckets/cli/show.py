@@ -57,12 +57,13 @@ def command(
     if columns is not None:
         values = values.having({"columns": columns.split(",")})
     entry = _with_header(source.values.store, entry)
+    entry, older = _named_parts(source.values.store, entry)
     seen = preview(values, entry, rows)
     partitions = len({e.address for e in entries})
     if as_json:
-        _dump(entry, seen, partitions, stale)
+        _dump(entry, seen, partitions, [e.info.uri for e in stale], older)
     else:
-        _print(entry, seen, partitions, stale)
+        _print(entry, seen, partitions, [e.info.uri for e in stale], older)
 
 
 def _newest_of_last(entries: list[Entry]) -> tuple[Entry, list[Entry]]:
@@ -78,7 +79,20 @@ def _with_header(store: Any, entry: Entry) -> Entry:
     return replace(entry, info=store.head(entry.info.key))
 
 
-def _dump(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> None:
+def _named_parts(store: Any, entry: Entry) -> tuple[Entry, int]:
+    """The value with the parts that its manifest names, and how many others lie beside them."""
+    from dataclasses import replace
+
+    from dagster_buckets.cli.manifests import unnamed
+
+    if not entry.is_manifest:
+        return entry, 0
+    others = {info.key for info in unnamed(store, entry)}
+    named = tuple(info for info in entry.parts if info.key not in others)
+    return replace(entry, parts=named), len(others)
+
+
+def _dump(entry: Entry, seen: Preview, partitions: int, stale: list[str], older: int) -> None:
     from dataclasses import asdict
 
     from dagster_buckets.cli.inventory import name_of, partition_of
@@ -97,13 +111,15 @@ def _dump(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> N
             "format": entry.format,
             "compression": entry.compression,
             "header": asdict(info.header) if info.header else None,
-            "older_formats": [e.info.uri for e in stale],
+            "older_formats": stale,
+            "parts": len(entry.parts),
+            "parts_of_no_manifest": older,
             **asdict(seen),
         }
     )
 
 
-def _print(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> None:
+def _print(entry: Entry, seen: Preview, partitions: int, stale: list[str], older: int) -> None:
     from dagster_buckets.cli.inventory import name_of, partition_of
     from dagster_buckets.cli.output import age, pair, plural, size
 
@@ -125,8 +141,10 @@ def _print(entry: Entry, seen: Preview, partitions: int, stale: list[Entry]) -> 
         pair("digest", info.header.digest or "none, it was written as a stream")
         pair("write id", info.header.write_id)
         pair("filename", info.header.filename)
-    for other in stale:
-        pair("older", other.info.uri)
+    for uri in stale:
+        pair("older", uri)
+    if older:
+        pair("older", f"{plural(older, 'part')} that no manifest names: see dagster-buckets gc")
     pair("rows", None if seen.rows is None else f"{seen.rows:,}")
     _print_content(seen)
 
