@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import dask.dataframe as dd
@@ -17,7 +18,7 @@ import pyarrow.dataset as ds
 import pytest
 from dagster_buckets import AssetAddress, DecodeError, HiveLayout, MemoryStore, ValueStore
 from dagster_buckets.choosing import Formats
-from dagster_buckets.errors import EncodeError
+from dagster_buckets.errors import EncodeError, IntegrityError
 from dagster_buckets.formats.arrow_ipc import ArrowIPCFormat
 from dagster_buckets.formats.base import Format
 from dagster_buckets.formats.limits import Limit
@@ -26,6 +27,7 @@ from dagster_buckets.formats.object_schemas import Kind, read_schemas
 from dagster_buckets.formats.parquet import ParquetFormat
 from dagster_buckets.formats.part_reading import least_bytes, with_schema
 from dagster_buckets.formats.tables import TableFormat
+from dagster_buckets.objects import Buffer, ObjectInfo, Payload
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.testing.strategies import any_arrow_tables
 from hypothesis import given
@@ -241,3 +243,61 @@ def test_it_is_a_format_of_parts_only() -> None:
     assert isinstance(chosen, SupportsParts)
     assert not isinstance(chosen, SupportsConcat)
     assert of_objects(chosen) == ParquetFormat()
+
+
+# -- digests -----------------------------------------------------------------------------------
+
+
+class Headless(MemoryStore):
+    """Keeps no headers, as some file systems; changes a bit of what it is told to."""
+
+    broken = ""
+
+    def get(self, key: str) -> Payload:
+        found = super().get(key)
+        data = bytearray(found.data)
+        if key == self.broken:
+            data[len(data) // 2] ^= 1
+        return Payload(bytes(data), replace(found.info, header=None))
+
+
+def test_a_part_whose_header_is_not_kept_is_compared_with_the_manifest() -> None:
+    store = Headless(secrets.token_hex(4))
+    values = in_parts(store, part_size=2000)
+    values.write(ADDRESS, numbers(250), format_name="arrow")
+    assert values.read(ADDRESS, pa.Table, format_name="arrow").equals(numbers(250))
+    store.broken = [info.key for info in store.scan(FOLDER)][1]
+    with pytest.raises(IntegrityError, match="its manifest says"):
+        values.read(ADDRESS, pa.Table, format_name="arrow")
+
+
+class Ranges(MemoryStore):
+    """Counts who reads the ends of objects by themselves; changes a bit there if told to."""
+
+    ends = 0
+    broken = False
+
+    def read_range(self, version: ObjectInfo, start: int, stop: int) -> Buffer:
+        data = bytearray(super().read_range(version, start, stop))
+        if stop == version.size:
+            self.ends += 1
+            if self.broken:
+                data[-100] ^= 1
+        return bytes(data)
+
+
+def test_the_manifest_tells_of_footers_too() -> None:
+    store = Ranges(secrets.token_hex(4))
+    noise = pa.array(np.random.default_rng(7).random(80_000))
+    table = pa.table({"n": pa.array(range(80_000)), "x": noise})
+    values = in_parts(store, part_size=640_000)
+    values.write(ADDRESS, table, format_name="parquet")
+    sizes = [info.size for info in store.scan(FOLDER)]
+    assert len(sizes) == 2
+    assert min(sizes) > 256 * 1024
+    some = values.having({"columns": ["n"]})
+    assert some.read(ADDRESS, pa.Table, format_name="parquet").equals(table.select(["n"]))
+    assert store.ends == len(sizes)
+    store.broken = True
+    with pytest.raises(DecodeError, match="its footer is not the one that was written"):
+        some.read(ADDRESS, pa.Table, format_name="parquet")

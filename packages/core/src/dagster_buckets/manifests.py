@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from dagster_buckets.errors import DecodeError
+from dagster_buckets.objects import Tail
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +64,7 @@ class PartEntry:
             this part have, as JSON tells it. The part has these columns, too.
         statistics: Of columns by their names: ``nulls``, and ``min`` and ``max`` where the type has
             an order that JSON can tell.
+        tail: As of a header.
     """
 
     name: str
@@ -71,6 +73,7 @@ class PartEntry:
     rows: int
     partition: Mapping[str, Any] = field(default_factory=dict)
     statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tail: Tail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Manifest:
                     "rows": part.rows,
                     "partition": dict(part.partition),
                     "statistics": {name: dict(of) for name, of in part.statistics.items()},
+                    **({"tail": str(part.tail)} if part.tail else {}),
                 }
                 for part in self.parts
             ],
@@ -169,4 +173,5 @@ def _part(member: Mapping[str, Any]) -> PartEntry:
         int(member["rows"]),
         dict(member.get("partition", {})),
         member.get("statistics", {}),
+        Tail.parse(member.get("tail")),
     )

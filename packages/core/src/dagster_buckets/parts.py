@@ -11,7 +11,7 @@ from dagster_buckets.errors import ConfigurationError, IntegrityError
 from dagster_buckets.layouts.base import Layout
 from dagster_buckets.manifests import PartEntry
 from dagster_buckets.names import MANIFEST
-from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
+from dagster_buckets.objects import Body, Header, ObjectInfo, Payload, digest_of
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.base import ObjectStore
 
@@ -110,7 +110,7 @@ class PartFolder:
             written: When the manifest was.
         """
         key = self.key(part.name)
-        header = Header(size=part.size, digest=part.digest)
+        header = Header(size=part.size, digest=part.digest, tail=part.tail)
         info = ObjectInfo(key, self.store.uri(key), part.size, "", written, header)
         constant = {name: {"value": value} for name, value in part.partition.items()}
         told = {**part.statistics, **constant}
@@ -126,9 +126,11 @@ def verified_part(ref: ObjectRef) -> Payload:
     """
     payload, told = ref.get(), ref.info.header or Header()
     header = payload.info.header
-    found = payload.info.size, header.digest if header else told.digest
-    if found != (told.size, told.digest):
-        msg = f"{ref.uri} has {found[0]:,} bytes and the digest {found[1]}, its manifest says "
+    # Not every file system keeps headers; what has one was compared with it already.
+    digest = header.digest if header and header.digest else digest_of([payload.data])
+    size = payload.info.size
+    if (size, digest) != (told.size, told.digest or digest):
+        msg = f"{ref.uri} has {size:,} bytes and the digest {digest}, its manifest says "
         msg += f"{told.size:,} and {told.digest}"
         raise IntegrityError(msg, uri=ref.uri, hint="materialize the value again")
     return payload

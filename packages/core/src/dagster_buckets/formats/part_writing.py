@@ -13,6 +13,7 @@ from dagster_buckets.formats.part_statistics import statistics_of
 from dagster_buckets.formats.rolling import Key, Roll, combined, json_of, keyed, text_of
 from dagster_buckets.layouts.hive import hive_folder
 from dagster_buckets.manifests import PartEntry
+from dagster_buckets.objects import Header
 from dagster_buckets.parts import new_write_id
 from dagster_buckets.transfer import run_each
 
@@ -75,14 +76,15 @@ class PartWriter:
         name = f"part-{self.write_id}-{number:05}-{uuid.uuid4().hex[:8]}.{self.inner.extension}"
         body = self.inner.write_table(table)
         info = self.folder.put(folders + name, body, self.inner.name, self.label)
-        digest = (info.header.digest if info.header else None) or ""
+        header = info.header or Header()
         return PartEntry(
             folders + name,
             info.size,
-            digest,
+            header.digest or "",
             table.num_rows,
             {name: json_of(value) for name, value in told.items()},
             statistics_of(table.drop_columns(list(told))),
+            header.tail,
         )
 
     def put_all(self, table: pa.Table, number: int) -> list[PartEntry]:
