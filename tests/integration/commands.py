@@ -26,6 +26,8 @@ def load(path: Path) -> Any:
 
 def write_module(path: Path, source: str) -> Any:
     path.write_text(source)
+    # Python takes what it compiled of a file of the same size and second for the same.
+    Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
     return load(path)
 
 
