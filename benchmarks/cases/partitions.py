@@ -166,7 +166,7 @@ _PEERS = {
     _STOCK: "stock",
     "dagster-polars: `dict[str, pl.DataFrame]`": "polars",
     "UPathIOManager on s3fs: `dict`": "upath",
-    "the same, asynchronous: `dict`": "upath-async",
+    "UPathIOManager, asynchronous: `dict`": "upath-async",
 }
 
 
