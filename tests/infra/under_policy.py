@@ -26,6 +26,7 @@ from tests.integration import support
 
 _running = ExitStack()
 _OWN_KEYS = (
+    "test_credentials_are_those_that_boto3_finds",
     "test_partitioned_assets_in_processes_of_their_own",
     "test_re_execution_from_failure_reads_what_the_first_run_wrote",
     "test_steps_in_processes_of_their_own",
@@ -90,7 +91,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests whose other processes have an access key of their own."""
+    """Leave out the tests that have keys of their own, in other processes or made up."""
     left = [item for item in items if item.name.startswith(_OWN_KEYS)]
     if left:
         config.hook.pytest_deselected(items=left)
