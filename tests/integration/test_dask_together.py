@@ -82,7 +82,10 @@ def test_partitions_are_one_graph(manager: BucketIOManager, client: Client, tmp_
 
     result = run([daily], manager, tags=ALL)
 
-    assert dask_marks.marks(folder) == {"rates": 1, "raw-0": 1, "raw-1": 1, "raw-2": 1}
+    ran = dask_marks.marks(folder)
+    assert set(ran) == {"rates", "raw-0", "raw-1", "raw-2"}
+    # A cluster runs a task once more where a worker is late; three graphs would run each three times.
+    assert ran.total() < 2 * len(ran)
     assert str(os.getpid()) not in dask_marks.processes(folder)
     for day in ("d1", "d2", "d3"):
         assert f"daily/partition={day}/data.parquet.manifest" in keys(manager)
