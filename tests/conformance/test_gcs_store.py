@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -33,6 +34,7 @@ from dagster_buckets.errors import (
 )
 from dagster_buckets.objects import Body, Header, Payload
 from dagster_buckets.stores import ObjectStore
+from dagster_buckets.stores.base import Answered
 from dagster_buckets.testing.stores import MIB, RawObjects, StoreConformance
 from dagster_buckets_gcs.store import GCSStore
 from dagster_buckets_gcs.upload import PART, checksum, encoded
@@ -195,6 +197,12 @@ def opened(bucket: str, endpoint: str, **options: Any) -> Iterator[GCSStore]:
 # -- requests ----------------------------------------------------------------------------------
 
 
+def prefetched(store: GCSStore, key: str) -> Payload:
+    answers: SimpleQueue[Answered] = SimpleQueue()
+    store.prefetch(key, answers.put)
+    return answers.get(timeout=60).get()
+
+
 def test_one_request_each(raw: RawGCS) -> None:
     with (
         serving(lambda h, b: forward(raw.endpoint, h, b)) as seen,
@@ -206,6 +214,8 @@ def test_one_request_each(raw: RawGCS) -> None:
             assert len(seen.lines) == 1, seen.lines
             assert bytes(store.get(f"x{number}").data) == data
             assert len(seen.lines) == 2, seen.lines
+            assert bytes(prefetched(store, f"x{number}").data) == data
+            assert len(seen.lines) == 3, seen.lines
             for size in (1, 16 * MIB):
                 seen.lines.clear()
                 assert bytes(store.peek(f"x{number}", size).data) == data[-size:]
@@ -368,9 +378,10 @@ def test_transient_faults_are_repeated(raw: RawGCS) -> None:
     with serving(respond) as seen, opened(raw.bucket, seen.endpoint) as store:
         store.put("x", Body.of(b"value"))
         assert bytes(store.get("x").data) == b"value"
+        assert bytes(prefetched(store, "x").data) == b"value"
         assert [info.key for info in store.scan()] == ["x"]
         store.delete(["x"])
-    assert len(seen.lines) == 16
+    assert len(seen.lines) == 20
 
 
 def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
@@ -391,8 +402,15 @@ def test_a_damaged_answer_is_read_again(raw: RawGCS) -> None:
             store.get("x")
         assert len(seen.lines) == 4
         damages.append(1)
-        assert bytes(store.peek("x", 100).data) == b"of another tool, so without a digest"
+        assert bytes(prefetched(store, "x").data) == b"of another tool, so without a digest"
         assert len(seen.lines) == 6
+        damages.extend([1, 1])
+        with pytest.raises(IntegrityError, match="gs://"):
+            prefetched(store, "x")
+        assert len(seen.lines) == 8
+        damages.append(1)
+        assert bytes(store.peek("x", 100).data) == b"of another tool, so without a digest"
+        assert len(seen.lines) == 10
         damages.extend([1, 1, 1])
         with pytest.raises(IntegrityError, match="CRC-32C"):
             store.peek("x", 100)
@@ -418,12 +436,18 @@ def test_gzipped_objects_come_as_they_are_stored() -> None:
 
 @pytest.mark.parametrize("forgets", [False, True])
 @pytest.mark.parametrize(
-    "read",
-    [lambda s: s.get("x"), lambda s: s.peek("x", 2), lambda s: s.peek("x", 9)],
-    ids=["get", "start", "whole"],
+    ("read", "first"),
+    [
+        (lambda s: s.get("x"), 2),
+        (lambda s: s.peek("x", 2), 2),
+        (lambda s: s.peek("x", 9), 2),
+        # It begins where the emulator does not have it, and only then asks as the others.
+        (lambda s: prefetched(s, "x"), 3),
+    ],
+    ids=["get", "start", "whole", "ahead"],
 )
 def test_an_emulator_without_the_xml_interface(
-    raw: RawGCS, read: Callable[[GCSStore], Payload], *, forgets: bool
+    raw: RawGCS, read: Callable[[GCSStore], Payload], first: int, *, forgets: bool
 ) -> None:
     def respond(handler: BaseHTTPRequestHandler, body: bytes) -> Any:
         if not handler.path.startswith(("/storage/", "/upload/", "/download/")):
@@ -435,7 +459,7 @@ def test_an_emulator_without_the_xml_interface(
 
     with serving(respond) as seen, opened(raw.bucket, seen.endpoint) as store:
         store.put("x", Body.of(b"value"), header=Header(format="text"))
-        for expected in (2, 1):
+        for expected in (first, 1):
             seen.lines.clear()
             assert read(store).info.header == store.head("x").header
             assert len(seen.lines) == expected + forgets + 1
@@ -634,6 +658,8 @@ def test_dead_endpoint_fails_in_time(kind: str) -> None:
         with pytest.raises(StoreUnavailableError, match="gs://b/base/prefix/x"):
             store.get("x")
         assert time.monotonic() - begin < 22
+        with pytest.raises(StoreUnavailableError, match="gs://b/base/prefix/x"):
+            prefetched(store, "x")
 
 
 def test_knobs_bound_the_silence() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Optional
 
 import pandas as pd
@@ -20,6 +23,7 @@ from dagster_buckets import (
 from dagster_buckets.chain import Chain, Link
 from dagster_buckets.loading import Loaded, load
 from dagster_buckets.requests import LoadRequest, Options, Target
+from dagster_buckets.stores.base import Answered, check_key
 from dagster_buckets.values import ValueStore
 
 OnMissing = Literal["error", "skip", "none"]
@@ -50,9 +54,25 @@ class Recorder(MemoryStore):
         return super().scan(prefix)
 
 
-@pytest.fixture
-def store() -> Recorder:
-    return Recorder(secrets.token_hex(4))
+class Prefetcher(Recorder):
+    """The same, and it can be asked without anybody who waits."""
+
+    def prefetch(self, key: str, then: Callable[[Answered], None]) -> None:
+        check_key(key)
+
+        def read() -> None:
+            # The request is that of `get`, which may raise.
+            found = ThreadPoolExecutor(1).submit(self.get, key)
+            complete = found.exception() is None
+            then(Answered(found.result, complete))
+
+        threading.Thread(target=read).start()
+
+
+@pytest.fixture(params=[Recorder, Prefetcher])
+def store(request: pytest.FixtureRequest) -> Recorder:
+    made: Recorder = request.param(secrets.token_hex(4))
+    return made
 
 
 @pytest.fixture

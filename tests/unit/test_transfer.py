@@ -2,19 +2,25 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from dagster_buckets.errors import BucketsError, ObjectNotFoundError, PartitionError
+from dagster_buckets.objects import ObjectInfo, Payload
+from dagster_buckets.stores.base import Answered
 from dagster_buckets.transfer import (
     IN_FLIGHT,
     Outcome,
     Progress,
     failure,
+    run_ahead,
     run_all,
     run_each,
     shortened,
@@ -115,6 +121,125 @@ def test_then_is_told_in_order_and_at_once() -> None:
 
     run_all(work, range(4), max_concurrency=4, then=then)
     assert told == [0, 1, 2, 3]
+
+
+# -- asked for ahead ---------------------------------------------------------------------------------
+
+
+class Asked:
+    """A store's side: each answer comes on a thread of its own, once :attr:`let` allows it."""
+
+    def __init__(self, incomplete: Collection[int] = ()) -> None:
+        self.incomplete = incomplete
+        self.let = threading.Event()
+        self.let.set()
+        self.begun: list[int] = []
+
+    def begin(self, number: int, then: Callable[[Answered], None]) -> None:
+        self.begun.append(number)
+
+        def answer() -> None:
+            self.let.wait(20)
+            data = Payload(str(number).encode(), ObjectInfo("k", "u", 1, "", datetime.now(UTC)))
+            then(Answered(lambda: data, number not in self.incomplete))
+
+        threading.Thread(target=answer, daemon=True).start()
+
+
+def _number(number: int, found: Answered) -> tuple[int, int]:
+    return number, int(bytes(found.get().data))
+
+
+@pytest.mark.parametrize("bound", [1, 3, 30])
+def test_what_was_asked_for_comes_in_order(bound: int) -> None:
+    asked, told = Asked(incomplete=range(0, 20, 3)), list[int]()
+    outcomes = run_ahead(
+        asked.begin, _number, range(20), max_concurrency=bound, then=lambda o: told.append(o.item)
+    )
+    assert [(o.item, o.result, o.error) for o in outcomes] == [(n, (n, n), None) for n in range(20)]
+    assert told == sorted(asked.begun) == list(range(20))
+
+
+def test_no_more_is_asked_for_than_may_wait() -> None:
+    asked, release = Asked(), threading.Event()
+    busy = os.cpu_count() or 1
+
+    def work(number: int, found: Answered) -> int:
+        release.wait(20)
+        return number
+
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(run_ahead, asked.begin, work, range(40 + busy), max_concurrency=10)
+        until(lambda: len(asked.begun) >= 10 + min(busy, 10))
+        time.sleep(0.1)
+        # Of those that are taken up, each makes room for one more.
+        assert len(asked.begun) == 10 + min(busy, 10)
+        release.set()
+        assert [o.result for o in running.result(20)] == list(range(40 + busy))
+
+
+def test_what_has_to_ask_again_holds_up_nothing() -> None:
+    slow = os.cpu_count() or 1
+    asked, release = Asked(incomplete=range(slow)), threading.Event()
+    quick: list[int] = []
+
+    def work(number: int, found: Answered) -> int:
+        if found.complete:
+            quick.append(number)
+        else:
+            release.wait(20)
+        return number
+
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(run_ahead, asked.begin, work, range(30), max_concurrency=slow + 1)
+        until(lambda: len(quick) == 30 - slow)
+        release.set()
+        assert [o.result for o in running.result(20)] == list(range(30))
+
+
+def test_every_failure_of_what_was_asked_for_is_kept() -> None:
+    asked = Asked()
+
+    def begin(number: int, then: Callable[[Answered], None]) -> None:
+        if number % 3 == 0:
+            raise ValueError(number)
+        asked.begin(number, then)
+
+    def work(number: int, found: Answered) -> int:
+        if number % 3 == 1:
+            raise ValueError(number)
+        return number
+
+    outcomes = run_ahead(begin, work, range(9), max_concurrency=2)
+    assert [str(o.error) if o.error else o.result for o in outcomes] == [
+        *("0", "1", 2, "3", "4", 5, "6", "7", 8)
+    ]
+    outcomes = run_ahead(begin, work, [0, 3, 6, 9], max_concurrency=2)
+    assert [str(o.error) for o in outcomes] == ["0", "3", "6", "9"]
+
+
+def test_an_interrupt_does_not_wait_for_what_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = Asked()
+    asked.let.clear()
+    caller = threading.get_ident()
+    threading.Timer(0.2, lambda: signal.pthread_kill(caller, signal.SIGINT)).start()
+    worked: list[int] = []
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_ahead(asked.begin, lambda n, _: worked.append(n), range(50), max_concurrency=3)
+    assert time.monotonic() - begun < 5
+    asked.let.set()
+    time.sleep(0.1)
+    assert (sorted(asked.begun), worked, caplog.records) == ([0, 1, 2], [], [])
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 # -- one by one ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.placing import Located
 from dagster_buckets.powers import has_power
 from dagster_buckets.references import ObjectRef
-from dagster_buckets.stores.base import ObjectStore
+from dagster_buckets.stores.base import Answered, ObjectStore, SupportsPrefetch
 
 __all__ = ["NONE", "Fetcher", "Piece", "is_none", "keys_of"]
 
@@ -96,11 +96,25 @@ class Fetcher:
         default_factory=lambda: threading.Semaphore(os.cpu_count() or 1), repr=False, compare=False
     )
 
-    def piece(self, located: Located) -> Piece:
+    def can_prefetch(self, located: Located) -> bool:
+        """Whether the value's object is read as a whole, and its store needs no thread for that."""
+        chosen = self.seen(located).format
+        return (
+            has_power(located.places.store, SupportsPrefetch)
+            and not has_power(chosen, SupportsParts)
+            and not self._only_head(chosen)
+            and self._first_of(chosen) is None
+        )
+
+    def piece(self, located: Located, answered: Answered | None = None) -> Piece:
         """Fetch a value's bytes, or only what the store says of it where nothing is read yet.
 
         One request. A 404 can be transient, so before a value counts as missing the store is asked
         in another way; what it has is then asked for again.
+
+        Args:
+            located: Where it lies.
+            answered: What its store has said already, if it was asked for the object.
 
         Raises:
             ObjectNotFoundError: Nothing is stored under this address in this format.
@@ -108,8 +122,9 @@ class Fetcher:
         named, located = located, self.seen(located)
         for wait in _WAITS:
             try:
-                return self._piece(located)
+                return self._piece(located, answered)
             except ObjectNotFoundError:
+                answered = None
                 if not located.places.exists(located):
                     other = named.places.in_parts(named)
                     if other is None:
@@ -145,14 +160,14 @@ class Fetcher:
         """The partition columns of a value, if they are asked for."""
         return keys_of(located) if self.columns else {}
 
-    def _piece(self, located: Located) -> Piece:
+    def _piece(self, located: Located, answered: Answered | None = None) -> Piece:
         places, store = located.places, located.places.store
         with concerning(located.address, lambda: located.uri):
             for key in (located.key, *located.old_keys):
                 try:
-                    info, payload, tail = self._fetched(store, located.format, key)
+                    info, payload, tail = self._fetched(store, located.format, key, answered)
                 except ObjectNotFoundError as error:
-                    missing = error
+                    missing, answered = error, None
                     continue
                 places.check_owner(located.address, info)
                 if payload is None:
@@ -178,24 +193,31 @@ class Fetcher:
             raise places.nothing_stored(located.address, located) from missing
 
     def _fetched(
-        self, store: ObjectStore, chosen: Format, key: str
+        self, store: ObjectStore, chosen: Format, key: str, answered: Answered | None
     ) -> tuple[ObjectInfo, Payload | None, bytes]:
         """What the store says of an object, and its bytes, or the last ones of them."""
-        if self.as_type is ObjectRef or (is_bag(self.as_type) and self.scans(chosen)):
+        if self._only_head(chosen):
             return store.head(key), None, b""
-        if self.scans(chosen):
-            end = store.peek(key, _SCANNED_FIRST)
-            return end.info, None, bytes(end.data)
-        above = None
-        if has_power(chosen, SupportsStreaming):
-            above = cast("SupportsStreaming", chosen).streams_above(self.as_type)
-        if above is None:
-            payload = store.get(key)
+        first = self._first_of(chosen)
+        if first is None:
+            payload = answered.get() if answered else store.get(key)
             return payload.info, payload, b""
-        end = store.peek(key, above)
-        if end.info.size <= above:
+        end = store.peek(key, first)
+        if end.info.size <= first and not self.scans(chosen):
             return end.info, end, b""
         return end.info, None, bytes(end.data)
+
+    def _only_head(self, chosen: Format) -> bool:
+        """Whether nothing of an object is read yet."""
+        return self.as_type is ObjectRef or (is_bag(self.as_type) and self.scans(chosen))
+
+    def _first_of(self, chosen: Format) -> int | None:
+        """How many bytes of an object are asked for at first, at its end; ``None`` for all."""
+        if self.scans(chosen):
+            return _SCANNED_FIRST
+        if has_power(chosen, SupportsStreaming):
+            return cast("SupportsStreaming", chosen).streams_above(self.as_type)
+        return None
 
     def _reads_later(self) -> bool:
         """Whether the parts of a value are read by who uses it."""

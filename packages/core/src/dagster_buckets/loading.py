@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from dagster_buckets.address import OpAddress, asset_of, path_of
 from dagster_buckets.chain import Chain
@@ -19,8 +19,9 @@ from dagster_buckets.placing import Located
 from dagster_buckets.reading import Reader, fitting
 from dagster_buckets.requests import LoadRequest, Target
 from dagster_buckets.shapes import Shape, ambiguous, judge_single, read_annotation
+from dagster_buckets.stores.base import Answered, SupportsPrefetch
 from dagster_buckets.streams import PartitionStream
-from dagster_buckets.transfer import Outcome, Progress, failure, run_all, run_each
+from dagster_buckets.transfer import Outcome, Progress, failure, run_ahead, run_all, run_each
 from dagster_buckets.values import OnMissing
 
 __all__ = ["Loaded", "load"]
@@ -147,15 +148,18 @@ class _Load:
             with concerning(asset_of(places[0].address)):
                 reader.check_joined(places)
 
-        def work(pair: _Pair) -> tuple[Any, int]:
-            piece = self.piece(reader, pair)
+        def work(pair: _Pair, answered: Answered | None = None) -> tuple[Any, int]:
+            piece = self.piece(reader, pair, answered)
             return (piece if joins else self.value(reader, piece)), piece.size
 
         def count(outcome: Outcome[_Pair, tuple[Any, int]]) -> None:
             self.progress.add(outcome.result[1] if outcome.result else 0)
 
         bound = self.chain.max_concurrency
-        outcomes = run_all(work, pairs, max_concurrency=bound, then=count)
+        if len(places) == len(pairs) > 1 and all(map(reader.can_prefetch, places)):
+            outcomes = run_ahead(_begin, work, pairs, max_concurrency=bound, then=count)
+        else:
+            outcomes = run_all(work, pairs, max_concurrency=bound, then=count)
         allowed = ObjectNotFoundError if self.tolerant else ()
         failed = {
             o.item[0].name: o.error
@@ -234,11 +238,11 @@ class _Load:
                 self.progress.add(outcome.result[1])
                 yield outcome.item, outcome.result[0]
 
-    def piece(self, reader: Reader, pair: _Pair) -> Piece:
+    def piece(self, reader: Reader, pair: _Pair, answered: Answered | None = None) -> Piece:
         target, located = pair
         if located is None:
             raise self.chain.nothing_stored(target.address)
-        return reader.piece(located)
+        return reader.piece(located, answered)
 
     def value(self, reader: Reader, piece: Piece) -> Any:
         """The value of a piece; of the only one in the shape that is asked for."""
@@ -274,6 +278,13 @@ class _Load:
         places = [located for _, located in pairs if located]
         uris = tuple(at.uri for at in places)
         return Loaded(value, missing, uris, self.chain.counts(places), self.progress.size)
+
+
+def _begin(pair: _Pair, then: Callable[[Answered], None]) -> None:
+    """Ask the store of a value that is located for its object."""
+    located = cast("Located", pair[1])
+    with concerning(located.address, lambda: located.uri):
+        cast("SupportsPrefetch", located.places.store).prefetch(located.key, then)
 
 
 def _chains(request: LoadRequest, shape: Shape) -> bool:

@@ -50,6 +50,11 @@ class Pool:
             RuntimeError: The pool was shut down.
         """
         future: Future[T] = Future()
+        self.submit_to(future, work, *args)
+        return future
+
+    def submit_to(self, future: Future[T], work: Callable[..., T], *args: Any) -> None:
+        """As :meth:`submit`, where somebody waits for the future already."""
         with self._lock:
             if not self._end.alive:
                 msg = "this pool was shut down"
@@ -64,7 +69,6 @@ class Pool:
                 )
                 self._threads.append(thread)
                 thread.start()
-        return future
 
     def shutdown(self, *, wait: bool = False) -> None:
         """Begin nothing any more; what has not begun is cancelled.

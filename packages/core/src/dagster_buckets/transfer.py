@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from dagster_buckets.errors import PartitionError
+from dagster_buckets.stores.base import Answered
 from dagster_buckets.threads import Pool
 
-__all__ = ["IN_FLIGHT", "Outcome", "Progress", "failure", "run_all", "run_each", "shortened"]
+__all__ = [
+    "IN_FLIGHT",
+    "Outcome",
+    "Progress",
+    "failure",
+    "run_ahead",
+    "run_all",
+    "run_each",
+    "shortened",
+]
 
 #: Bytes of encoded values that a stream may have in flight, where one value is not larger.
 IN_FLIGHT = 64 * 1024 * 1024
@@ -84,17 +97,79 @@ def run_all(
     """
     if not items:
         return []
-    outcomes = []
     # Also for a single item: a thread that waits can be interrupted, a call into Rust cannot.
     pool = Pool(min(max_concurrency, len(items)), "buckets")
     try:
         futures = deque(pool.submit(_attempt, work, item) for item in items)
-        while futures:
-            outcomes.append(_wait_for(futures.popleft()))
-            if then:
-                then(outcomes[-1])
+        return _in_order(futures, then)
     finally:
         pool.shutdown()
+
+
+def run_ahead(
+    begin: Callable[[Item, Callable[[Answered], None]], None],
+    work: Callable[[Item, Answered], Result],
+    items: Sequence[Item],
+    *,
+    max_concurrency: int,
+    then: Callable[[Outcome[Item, Result]], None] | None = None,
+) -> list[Outcome[Item, Result]]:
+    """As :func:`run_all`, of work on objects that a store reads without a thread for each.
+
+    There are as many threads as processors for what has come: more of them would take Python's
+    lock from each other, and from the one that receives. What has to ask again has threads of its
+    own, so that it holds up nothing.
+
+    Args:
+        begin: Begins to read an item's object; see
+            :meth:`~dagster_buckets.stores.base.SupportsPrefetch.prefetch`.
+        work: Is given what came of it.
+        items: What to do it for.
+        max_concurrency: How many are begun, and not yet taken up by ``work``.
+        then: See :func:`run_all`.
+    """
+    near = Pool(min(os.cpu_count() or 1, max_concurrency), "buckets")
+    far = Pool(max_concurrency, "buckets_again")
+    futures: deque[Future[Outcome[Item, Result]]] = deque(Future() for _ in items)
+    # One after another is taken from it on several threads, each by one call into C.
+    left = iter(list(zip(items, futures, strict=True)))
+
+    def begin_next() -> None:
+        for item, future in left:
+            try:
+                begin(item, partial(answered, item, future))
+            except Exception as error:  # noqa: BLE001 - kept, and raised by the caller
+                future.set_result(Outcome(item, error=error))
+            else:
+                return
+
+    def answered(item: Item, future: Future[Outcome[Item, Result]], found: Answered) -> None:
+        # After an interrupt the pools are shut down, and nobody waits for what comes then.
+        with suppress(RuntimeError):
+            (near if found.complete else far).submit_to(future, take_up, item, found)
+
+    def take_up(item: Item, found: Answered) -> Outcome[Item, Result]:
+        begin_next()
+        return _attempt(lambda item: work(item, found), item)
+
+    try:
+        for _ in range(max_concurrency):
+            begin_next()
+        return _in_order(futures, then)
+    finally:
+        near.shutdown()
+        far.shutdown()
+
+
+def _in_order(
+    futures: deque[Future[Outcome[Item, Result]]],
+    then: Callable[[Outcome[Item, Result]], None] | None,
+) -> list[Outcome[Item, Result]]:
+    outcomes = []
+    while futures:
+        outcomes.append(_wait_for(futures.popleft()))
+        if then:
+            then(outcomes[-1])
     return outcomes
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dagster_buckets.errors import BucketsError
@@ -18,10 +18,15 @@ from dagster_buckets_gcs.errors import (
 )
 from dagster_buckets_gcs.settings import Settings
 
+if TYPE_CHECKING:
+    import asyncio
+
 __all__ = ["MISSING", "Bucket"]
 
 #: The status that is either about an object or about the bucket.
 MISSING = 404
+#: Of gzipped objects too, so that size and checksum fit.
+_AS_STORED = {"Accept-Encoding": "gzip"}
 
 
 class Bucket:
@@ -77,24 +82,49 @@ class Bucket:
             span: The first byte and the one after the last; ``None`` for all.
             last: So many bytes at the end.
         """
-        # Gzipped objects come as they are stored, so that size and checksum fit.
-        headers = {"Accept-Encoding": "gzip"}
+        headers = dict(_AS_STORED)
         if span:
             headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
         elif last is not None:
             headers["Range"] = f"bytes=-{last}"
         params = {"generation": generation} if generation else {}
-        if not self.reads_json:
-            # Google's XML interface, because its JSON one leaves out the user metadata.
-            path = f"/{quote(self.name, safe='')}/{quote(full, safe='/')}"
-            answer = self.send(Request("GET", path, params, headers), uri)
-            if answer.status != MISSING or what_is_missing(answer) != "unknown":
-                return answer
-        # Emulators offer the XML interface on some host names only, and say 404 on others.
-        path = f"/download{self._object(full)}"
-        answer = self.send(Request("GET", path, params | {"alt": "media"}, headers), uri)
-        self.reads_json = self.reads_json or answer.ok
+        answer = self.send(self._download(full, params, headers), uri)
+        if self.reads_json or not self.is_unclear(answer):
+            return answer
+        answer = self.send(self._download(full, params, headers, json=True), uri)
+        if answer.ok:
+            self.reads_json = True
         return answer
+
+    def is_unclear(self, answer: Answer) -> bool:
+        """Whether an answer to a download may have come from an emulator that has the object.
+
+        They offer the XML interface on some host names only, and say 404 on others.
+        """
+        return answer.status == MISSING and what_is_missing(answer) == "unknown"
+
+    def _download(
+        self, full: str, params: dict[str, str], headers: dict[str, str], *, json: bool = False
+    ) -> Request:
+        if json or self.reads_json:
+            path = f"/download{self._object(full)}"
+            return Request("GET", path, params | {"alt": "media"}, headers)
+        # Google's XML interface, because its JSON one leaves out the user metadata.
+        path = f"/{quote(self.name, safe='')}/{quote(full, safe='/')}"
+        return Request("GET", path, params, headers)
+
+    def begin_download(
+        self, full: str, uri: str, then: Callable[[asyncio.Task[Answer]], None]
+    ) -> None:
+        """Begin to ask for the bytes, where :meth:`download` asks first.
+
+        Args:
+            full: The full key.
+            uri: For errors.
+            then: See :meth:`~dagster_buckets_gcs.client.Client.begin`.
+        """
+        with translated(uri):
+            self.client.begin(self._download(full, {}, _AS_STORED), then)
 
     def download_if_changed(self, full: str, uri: str, known: str) -> Answer:
         """The bytes, unless this is still the generation; the answer then has the status 304.
@@ -103,7 +133,7 @@ class Bucket:
         """
         path = f"/download{self._object(full)}"
         params = {"alt": "media", "ifGenerationNotMatch": known}
-        return self.send(Request("GET", path, params, {"Accept-Encoding": "gzip"}), uri)
+        return self.send(Request("GET", path, params, _AS_STORED), uri)
 
     def delete(self, objects: Sequence[tuple[str, str]]) -> None:
         """Delete objects, given as full keys and URIs, side by side; missing ones are fine."""

@@ -39,6 +39,8 @@ class GCSIOManager(BucketIOManager):
         connect_timeout: Seconds to connect.
         read_timeout: Seconds of silence after which a request counts as lost.
         deadline: Seconds after which a failing request is not sent again.
+        max_concurrency: How many objects are read or written at once, 64 by default: what waits
+            for Google while many are read needs no thread of its own.
 
     Example:
         >>> import dagster as dg
@@ -77,6 +79,9 @@ class GCSIOManager(BucketIOManager):
     )
     deadline: float = Field(
         default=20.0, description="Seconds after which a failing request is not sent again."
+    )
+    max_concurrency: int = Field(
+        default=64, ge=1, description="How many objects are read or written at once."
     )
 
     @field_validator(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from urllib.parse import quote
 
 from dagster_buckets.errors import (
@@ -15,17 +15,20 @@ from dagster_buckets.errors import (
 )
 from dagster_buckets.objects import Body, Header, ObjectInfo, Payload
 from dagster_buckets.stores.access import GoogleAccess
-from dagster_buckets.stores.base import changed, check_key, check_prefix
+from dagster_buckets.stores.base import Answered, changed, check_key, check_prefix
 
 from dagster_buckets_gcs.bucket import MISSING, Bucket
 from dagster_buckets_gcs.client import Answer
 from dagster_buckets_gcs.describe import info_of_download, info_of_resource, stored_crc
-from dagster_buckets_gcs.errors import conflict, refusal
+from dagster_buckets_gcs.errors import conflict, refusal, translated
 from dagster_buckets_gcs.login import access_of, is_emulator
 from dagster_buckets_gcs.reader import open_ranges
 from dagster_buckets_gcs.settings import Options, Settings
 from dagster_buckets_gcs.upload import PART, Target, checksum, encoded
 from dagster_buckets_gcs.writer import Write
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["GCSStore"]
 
@@ -119,6 +122,16 @@ class GCSStore:
             return self._read(key)
         except IntegrityError:
             return self._read(key)
+
+    def prefetch(self, key: str, then: Callable[[Answered], None]) -> None:
+        """See :class:`~dagster_buckets.stores.base.SupportsPrefetch`."""
+        full, uri = check_key(key, prefix=self.prefix), self.uri(key)
+
+        def answered(task: asyncio.Task[Answer]) -> None:
+            failed = task.cancelled() or task.exception() is not None
+            then(Answered(partial(self._answered, key, task), not failed and task.result().ok))
+
+        self._bucket.begin_download(full, uri, answered)
 
     def get_if_changed(self, key: str, known: ObjectInfo) -> Payload | None:
         """See :class:`~dagster_buckets.stores.base.SupportsRevalidation`.
@@ -231,6 +244,16 @@ class GCSStore:
 
     def _resource(self, key: str) -> dict[str, Any]:
         return self._bucket.resource(check_key(key, prefix=self.prefix), self.uri(key))
+
+    def _answered(self, key: str, task: asyncio.Task[Answer]) -> Payload:
+        with translated(self.uri(key)):
+            answer = task.result()
+        if self._bucket.is_unclear(answer):
+            return self.get(key)
+        try:
+            return _verified(self._payload(key, answer), answer)
+        except IntegrityError:
+            return self._read(key)
 
     def _read(self, key: str) -> Payload:
         answer = self._bucket.download(check_key(key, prefix=self.prefix), self.uri(key))

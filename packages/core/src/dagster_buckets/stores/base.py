@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
@@ -10,15 +11,17 @@ from dagster_buckets.errors import InvalidKeyError, StoreUnavailableError
 from dagster_buckets.powers import has_power
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
 
     from dagster_buckets.objects import Body, Buffer, Header, ObjectInfo, Payload
 
 __all__ = [
     "KEY_LIMIT",
+    "Answered",
     "ObjectStore",
     "SupportsConsole",
+    "SupportsPrefetch",
     "SupportsRevalidation",
     "SupportsSweep",
     "changed",
@@ -194,6 +197,39 @@ class SupportsRevalidation(Protocol):
         Raises:
             ObjectNotFoundError: There is none any more.
             IntegrityError: It did not verify, twice.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a store has said to a request that nobody waited for.
+
+    Attributes:
+        get: Gives the object or raises, as :meth:`ObjectStore.get` of its key.
+        complete: Whether ``get`` has all that it needs; if not, it may send requests and wait.
+    """
+
+    get: Callable[[], Payload]
+    complete: bool
+
+
+@runtime_checkable
+class SupportsPrefetch(Protocol):
+    """A store whose reads hold no thread while they wait for bytes.
+
+    Many that are read at once then need a thread for each only where it would compute.
+    """
+
+    def prefetch(self, key: str, then: Callable[[Answered], None]) -> None:
+        """Begin to read an object, as :meth:`ObjectStore.get` does, by the same requests.
+
+        Args:
+            key: Relative to the store's prefix.
+            then: Called once, on a thread that all reads share, so it must not take long.
+
+        Raises:
+            InvalidKeyError: No request is sent, and ``then`` is not called.
         """
         ...
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,12 @@ from dagster_buckets.handover import for_arrow
 from dagster_buckets.objects import Body, Header, digest_of
 from dagster_buckets.references import ObjectRef
 from dagster_buckets.stores.access import SupportsAccess
-from dagster_buckets.stores.base import ObjectStore, SupportsRevalidation
+from dagster_buckets.stores.base import (
+    Answered,
+    ObjectStore,
+    SupportsPrefetch,
+    SupportsRevalidation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -387,6 +393,33 @@ class StoreConformance:
         store.delete(["x"])
         with pytest.raises(ObjectNotFoundError):
             store.get_if_changed("x", fresh.info)
+
+    def test_reading_without_waiting(self, store: ObjectStore, raw: RawObjects) -> None:
+        """Of stores that can; it gives what ``get`` gives."""
+        if not isinstance(store, SupportsPrefetch):
+            return
+        store.put("x", Body.of(b"0123456789"), header=Header(format="bytes"))
+        store.put("damaged", Body.of(b"0123456789"))
+        raw.damage("base/prefix/damaged", b"0123456788")
+        keys = ["x", "empty", "large", "absent", "damaged"]
+        store.put("empty", Body.of())
+        store.put("large", Body.of(b"5" * (17 * MIB)))
+        answers: SimpleQueue[tuple[str, Answered]] = SimpleQueue()
+        for key in keys:
+            store.prefetch(key, lambda found, key=key: answers.put((key, found)))  # type: ignore[misc]
+        found = dict(answers.get(timeout=60) for _ in keys)
+        for key in keys[:3]:
+            assert found[key].complete
+            payload, read = found[key].get(), store.get(key)
+            assert payload.info == read.info
+            assert bytes(payload.data) == bytes(read.data)
+        assert not found["absent"].complete
+        for key, error in {"absent": ObjectNotFoundError, "damaged": IntegrityError}.items():
+            with pytest.raises(error) as caught:
+                found[key].get()
+            assert store.uri(key) in str(caught.value)
+        with pytest.raises(InvalidKeyError):
+            store.prefetch("../x", lambda _: None)
 
     def test_clients_of_other_libraries_read_it(self, store: ObjectStore) -> None:
         """Of stores that say how, by Arrow's client."""
