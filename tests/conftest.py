@@ -12,6 +12,9 @@ from hypothesis import settings
 from tests.seaweed_server import seaweed_server
 from tests.servers import moto_server
 
+# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
 # A failure prints the line that repeats it; no example is kept in a folder of the checkout.
 settings.register_profile("default", settings(deadline=None, print_blob=True, database=None))
 settings.load_profile("default")
@@ -28,6 +31,15 @@ def moto_endpoint() -> Iterator[str]:
 def seaweed_endpoint() -> Iterator[str]:
     """The endpoint of a SeaweedFS that lives as long as the test session."""
     with seaweed_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    """The endpoint of a GCS that lives as long as the test session."""
+    from tests.gcs_server import fake_gcs_server
+
+    with fake_gcs_server() as endpoint:
         yield endpoint
 
 

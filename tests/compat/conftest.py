@@ -8,14 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 import dagster as dg
 import pytest
-
-from tests.gcs_server import fake_gcs_server
 
 if TYPE_CHECKING:
     from tests.compat.support import Place
@@ -34,12 +30,6 @@ def alone(
     # The cloud managers look for local files of the names of their objects, and delete them.
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-
-
-@pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
-    with fake_gcs_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

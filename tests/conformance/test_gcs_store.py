@@ -19,9 +19,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-
 import pytest
 from dagster_buckets.errors import (
     AccessDeniedError,

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 # Nothing is reported, and nothing listens on another address.
 os.environ["DAFT_ANALYTICS_ENABLED"] = "0"
@@ -18,7 +16,6 @@ os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
 
 import pytest
 
-from tests.gcs_server import fake_gcs_server
 from tests.integration import support
 from tests.integration.support import MakeManager
 
@@ -46,12 +43,6 @@ def _alone(no_settings_of_this_machine: None) -> None:
 def _shared_instance() -> Iterator[None]:
     with support.shared_instance():
         yield
-
-
-@pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
-    with fake_gcs_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=["local", "s3", "gcs"])

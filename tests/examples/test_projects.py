@@ -17,7 +17,6 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.gcs_server import fake_gcs_server
 from tests.servers import moto_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -95,12 +94,6 @@ def project(name: str, tmp_path: Path, environment: dict[str, str], **more: str)
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
     with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def gcs_endpoint() -> Iterator[str]:
-    with fake_gcs_server() as endpoint:
         yield endpoint
 
 

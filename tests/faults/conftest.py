@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 import pytest

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 import boto3

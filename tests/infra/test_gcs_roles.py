@@ -7,7 +7,6 @@ permissions that Google documents for it. So is what the roles hold.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import urllib.request
@@ -16,10 +15,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-
 from dagster_buckets.objects import Body
 from dagster_buckets_gcs.client import Client, Request
 from dagster_buckets_gcs.store import GCSStore

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before gcsfs is imported: its experimental class opens gRPC connections past the emulator.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 import dagster as dg
@@ -17,7 +15,6 @@ from dagster_buckets import BucketIOManager, MemoryIOManager
 from dagster_buckets.cli import cli
 from dagster_buckets.cli.event_log import EventLog
 
-from tests.gcs_server import fake_gcs_server
 from tests.integration import support
 from tests.integration.support import S3_KEYS, CountingIOManager, MakeManager
 
@@ -75,12 +72,6 @@ def _alone(no_settings_of_this_machine: None) -> None:
 def _shared_instance() -> Iterator[None]:
     with support.shared_instance():
         yield
-
-
-@pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
-    with fake_gcs_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(scope="session")
