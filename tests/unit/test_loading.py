@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Optional
@@ -20,8 +21,10 @@ from dagster_buckets import (
     PartitionError,
     PartitionStream,
 )
+from dagster_buckets.address import Address
 from dagster_buckets.chain import Chain, Link
 from dagster_buckets.loading import Loaded, load
+from dagster_buckets.objects import Body
 from dagster_buckets.requests import LoadRequest, Options, Target
 from dagster_buckets.stores.base import Answered, check_key
 from dagster_buckets.values import ValueStore
@@ -57,8 +60,12 @@ class Recorder(MemoryStore):
 class Prefetcher(Recorder):
     """The same, and it can be asked without anybody who waits."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked: list[str] = []
+
     def prefetch(self, key: str, then: Callable[[Answered], None]) -> None:
-        check_key(key)
+        self.asked.append(check_key(key))
 
         def read() -> None:
             # The request is that of `get`, which may raise.
@@ -206,6 +213,87 @@ def test_what_cannot_be_one_value_is_refused_before_it_is_read(
         get(values, bytes, "x", "y")
     assert "dict[str, bytes]" in str(caught.value)
     assert store.requests == ["scan a/partition="]
+
+
+# -- asked for ahead ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ahead() -> Prefetcher:
+    return Prefetcher(secrets.token_hex(4))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "keys", "asked", "read"),
+    [
+        (FRAMES, "xy", 2, ["get", "get"]),
+        (pa.Table, "xy", 2, ["get", "get"]),
+        (pa.Table, "x", 0, ["get"]),
+        (dict[str, pl.LazyFrame], "xy", 0, ["peek", "peek"]),
+        (dict[str, ObjectRef], "xy", 0, ["head", "head"]),
+        (dict[str, pa.RecordBatchReader], "xy", 0, ["peek", "peek"]),
+    ],
+    ids=str,
+)
+def test_whole_objects_of_many_are_asked_for_ahead(
+    ahead: Prefetcher, annotation: Any, keys: str, asked: int, read: list[str]
+) -> None:
+    values = ValueStore(ahead, HiveLayout())
+    for key in keys:
+        values.write(address(key), pa.table({"n": [1]}), format_name="arrow")
+    ahead.requests.clear()
+    get(values, annotation, *keys, format="arrow")
+    assert [request.partition(" ")[0] for request in ahead.requests] == read
+    assert len(ahead.asked) == asked
+
+
+def test_manifests_are_not_asked_for_ahead(ahead: Prefetcher) -> None:
+    values = ValueStore(ahead, HiveLayout()).having({"part_size": 80})
+    table = pa.table({"n": range(1000)})
+    plant(values, x=table, y=table)
+    assert get(values, FRAMES, "x", "y").value == {"x": table, "y": table}
+    assert ahead.asked == []
+
+
+def test_what_was_said_to_be_missing_is_asked_for_once_more(ahead: Prefetcher) -> None:
+    values = ValueStore(ahead, HiveLayout())
+    plant(values, x=1, y=2)
+    real, said = ahead.get, set[str]()
+
+    def forgetful(key: str) -> Any:
+        if key not in said:
+            said.add(key)
+            raise ObjectNotFoundError(key)
+        return real(key)
+
+    ahead.get = forgetful  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert get(values, dict[str, int], "x", "y", format="json").value == {"x": 1, "y": 2}
+    # At once, because the store has it.
+    assert time.monotonic() - begun < 0.5
+    assert sorted(ahead.asked) == [f"a/partition={key}/data.json" for key in "xy"]
+
+
+class Moved(HiveLayout):
+    """Values were written elsewhere once."""
+
+    def old_stems(self, address: Address) -> tuple[str, ...]:
+        return (f"old/{self.stem(address)}",)
+
+
+def test_where_values_lay_once_is_looked_at_next(ahead: Prefetcher) -> None:
+    values = ValueStore(ahead, HiveLayout())
+    plant(values, x=1, y=2)
+    ahead.put("old/a/partition=x/data.json", Body.of(b"3"))
+    ahead.delete(["a/partition=x/data.json"])
+    moved = ValueStore(ahead, Moved())
+    ahead.requests.clear()
+    assert get(moved, dict[str, int], "x", "y", format="json").value == {"x": 3, "y": 2}
+    assert sorted(ahead.requests) == [
+        "get a/partition=x/data.json",
+        "get a/partition=y/data.json",
+        "get old/a/partition=x/data.json",
+    ]
 
 
 # -- references ------------------------------------------------------------------------------------
