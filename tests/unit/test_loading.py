@@ -270,7 +270,7 @@ def test_what_was_said_to_be_missing_is_asked_for_once_more(ahead: Prefetcher) -
     begun = time.monotonic()
     assert get(values, dict[str, int], "x", "y", format="json").value == {"x": 1, "y": 2}
     # At once, because the store has it.
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 1.5
     assert sorted(ahead.asked) == [f"a/partition={key}/data.json" for key in "xy"]
 
 
