@@ -131,7 +131,8 @@ CASE = Case(
     ),
     limit=(
         "The client's processor: gcsfs sends everything on one thread, of which aiohttp takes "
-        "half a millisecond for each request, and decoding shares Python's lock with it."
+        "a third of a millisecond for each request, and decoding shares Python's lock with it. The "
+        "bare client asks for all objects at once, ours for 64 (`max_concurrency`)."
     ),
     ways=[
         Way(_BARE, "load_bare", warm=_WARM),
