@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from typing import Any
 
 import cloudpickle
@@ -99,6 +100,21 @@ def test_frames_of_pandas() -> None:
     pd.testing.assert_frame_equal(found, frame)
     found.loc[0, "y"] = 7.0
     assert np.shares_memory(found["x"].to_numpy(), np.frombuffer(data, np.uint8))
+
+
+@pytest.mark.parametrize(
+    "large", [np.arange(2**22).astype("datetime64[us]"), b"x" * 2**25], ids=["times", "bytes"]
+)
+def test_what_is_large_among_the_buffers_is_copied_once(large: Any) -> None:
+    data = _in_memory(_dumped([np.zeros(LARGE), large]), read_only=False)
+    tracemalloc.start()
+    try:
+        found = loads(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(found[1], large)
+    assert 2**25 <= peak < 1.1 * 2**25
 
 
 def test_without_large_buffers_it_is_the_pickle_alone() -> None:

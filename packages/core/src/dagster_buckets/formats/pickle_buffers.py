@@ -8,9 +8,11 @@ each at a multiple of 64 bytes, as NumPy's arrays want it.
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -128,7 +130,33 @@ def loads(data: Buffer) -> Any:
         copied = opcode == _WRITABLE and found.readonly
         buffers.append(bytearray(found) if copied else found)
     rest.append(view[ends[-2] :])
-    return pickle.loads(b"".join(rest), buffers=buffers)  # noqa: S301 - as above
+    file = io.BufferedReader(_Joined(rest))
+    return pickle.load(file, buffers=buffers)  # noqa: S301 - as above
+
+
+class _Joined(io.RawIOBase):
+    """Pieces as one file: what is large among them is copied once, to where it stays.
+
+    The times of a frame are such: NumPy has no buffers of them.
+    """
+
+    def __init__(self, pieces: Iterable[Buffer]) -> None:
+        self._left = deque(memoryview(piece).cast("B") for piece in pieces)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while self._left and not self._left[0]:
+            self._left.popleft()
+        if not self._left:
+            return 0
+        view = memoryview(target).cast("B")
+        piece = self._left[0]
+        size = min(len(view), len(piece))
+        view[:size] = piece[:size]
+        self._left[0] = piece[size:]
+        return size
 
 
 def _places(view: memoryview) -> list[tuple[int, int, bytes]]:
