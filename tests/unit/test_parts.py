@@ -262,6 +262,26 @@ def test_parts_are_as_large_as_they_may_be(sizes: list[int], part_size: int) -> 
     assert found == [n for size in sizes for n in range(size)]
 
 
+def test_of_a_stream_two_parts_are_in_memory(store: FailingStore) -> None:
+    """One that is sent, and one that is filled."""
+    mib, rows = 1024 * 1024, 8 * 1024
+    values = ValueStore(store, HiveLayout()).having({"part_size": mib})
+    schema = pa.schema([("n", pa.int64())])
+    before, seen = pa.total_allocated_bytes(), []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for _ in range(5 * mib // (8 * rows)):
+            memory = pa.allocate_buffer(8 * rows)
+            numbers = pa.Array.from_buffers(pa.int64(), rows, [None, memory])
+            seen.append(pa.total_allocated_bytes() - before)
+            yield pa.record_batch([numbers], schema)
+
+    values.write(ADDRESS, pa.RecordBatchReader.from_batches(schema, batches()), format_name="arrow")
+    assert len(manifest_in(store, KEY.replace("parquet", "arrow")).parts) == 5
+    # And the batch that was made last, which the generator still holds.
+    assert 2 * mib <= max(seen) <= 2.2 * mib
+
+
 # -- the manifest ------------------------------------------------------------------------------
 
 

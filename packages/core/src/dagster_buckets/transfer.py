@@ -205,6 +205,8 @@ def run_each(
                 except StopIteration:
                     break
                 waiting.append(pool.submit(_attempt, work, item))
+                # Whoever is done with it is the last that holds it.
+                del item
             if not waiting:
                 return
             outcome = _wait_for(waiting.popleft())

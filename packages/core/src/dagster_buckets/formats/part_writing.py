@@ -121,6 +121,8 @@ class PartWriter:
                         return
                     described.add(roll.batches)
                     yield number, roll
+                    # Not one more in memory while the next one is filled.
+                    del roll
             except Exception as error:  # noqa: BLE001 - the source's own, raised below
                 failure = error
 
@@ -133,6 +135,8 @@ class PartWriter:
             if outcome.result is not None:
                 found.append(outcome.result)
             failure = failure or outcome.error
+            # It holds the rows.
+            del outcome
         if failure is not None:
             raise failure
         return tuple(entry for _, entry in sorted(found, key=lambda item: item[0]))
