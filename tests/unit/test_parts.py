@@ -274,7 +274,7 @@ def test_of_a_stream_two_parts_are_in_memory(store: FailingStore) -> None:
             memory = pa.allocate_buffer(8 * rows)
             numbers = pa.Array.from_buffers(pa.int64(), rows, [None, memory])
             seen.append(pa.total_allocated_bytes() - before)
-            yield pa.record_batch([numbers], schema)
+            yield pa.record_batch({"n": numbers})
 
     values.write(ADDRESS, pa.RecordBatchReader.from_batches(schema, batches()), format_name="arrow")
     assert len(manifest_in(store, KEY.replace("parquet", "arrow")).parts) == 5
