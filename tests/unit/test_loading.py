@@ -3,7 +3,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Optional
 
@@ -25,9 +26,10 @@ from dagster_buckets.address import Address
 from dagster_buckets.chain import Chain, Link
 from dagster_buckets.loading import Loaded, load
 from dagster_buckets.objects import Body
-from dagster_buckets.requests import LoadRequest, Options, Target
+from dagster_buckets.requests import LoadRequest, Options, Target, WriteRequest
 from dagster_buckets.stores.base import Answered, check_key
 from dagster_buckets.values import ValueStore
+from dagster_buckets.writing import write
 
 OnMissing = Literal["error", "skip", "none"]
 FRAMES = dict[str, pa.Table]
@@ -164,6 +166,42 @@ def test_streams(values: ValueStore, store: Recorder, annotation: Any) -> None:
     assert stream.partition_keys == ("y", "x")
     assert list(stream) == [("y", 2), ("x", 1)]
     assert sorted(store.requests) == [f"get a/partition={key}/data.json" for key in "xy"]
+
+
+def test_a_stream_holds_no_value_while_the_next_one_is_made(store: Recorder) -> None:
+    values = ValueStore(store, HiveLayout(), max_concurrency=1)
+    alive: list[weakref.ref[pa.Table]] = []
+    held: list[int] = []
+
+    def hold() -> None:
+        held.append(sum(ref() is not None for ref in alive))
+
+    def tables() -> Iterator[tuple[str, pa.Table]]:
+        for key in "uvwxyz":
+            hold()
+            table = pa.table({"n": [1]})
+            alive.append(weakref.ref(table))
+            yield key, table
+            del table
+
+    targets = tuple(Target(key, address(key)) for key in "uvwxyz")
+    request = WriteRequest(targets, over_many=True, annotation=PartitionStream, options=Options())
+    stream = PartitionStream(tables())
+    write(values, request, stream, default_format="arrow", record=lambda *_: None)
+    assert held == [0] * 6
+    alive.clear()
+    held.clear()
+    real = store.get
+
+    def get_and_hold(key: str) -> Any:
+        hold()
+        return real(key)
+
+    store.get = get_and_hold  # type: ignore[method-assign]
+    for _, table in get(values, PartitionStream[pa.Table], *"uvwxyz").value:
+        alive.append(weakref.ref(table))
+        del table
+    assert held == [0] * 6
 
 
 @pytest.mark.parametrize("cls", [pa.Table, pd.DataFrame, pl.DataFrame])

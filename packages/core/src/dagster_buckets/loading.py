@@ -207,6 +207,7 @@ class _Load:
         def values() -> Iterator[tuple[str, Any]]:
             for (target, _), value in self.ahead(work, pairs):
                 yield target.name, value
+                del value
 
         return PartitionStream(values(), partition_keys=[target.name for target, _ in pairs])
 
@@ -236,7 +237,11 @@ class _Load:
                 raise outcome.error
             if outcome.result:
                 self.progress.add(outcome.result[1])
-                yield outcome.item, outcome.result[0]
+                found = outcome.item, outcome.result[0]
+                # Not one more in memory while the next one is read.
+                del outcome
+                yield found
+                del found
 
     def piece(self, reader: Reader, pair: _Pair, answered: Answered | None = None) -> Piece:
         target, located = pair

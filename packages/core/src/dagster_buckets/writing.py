@@ -220,6 +220,8 @@ class _Stream:
             elif outcome.error:
                 self.errors[target.name] = outcome.error
                 self.stopped = self.stopped or not isinstance(outcome.error, FormatError)
+            # It holds the value, and the next one is made now.
+            del outcome
         done = f"written: {shortened(self.written) or 'none'}"
         if self.trouble or self.cause:
             total = len(self.request.targets)
