@@ -14,7 +14,6 @@ from benchmarks.servers.serving import Traffic
 __all__ = ["Meter", "peak"]
 
 _STATUS = Path("/proc/self/status")
-_TOUCHED = 1024 * 1024 * 1024
 
 
 def _memory(name: str) -> int:
@@ -25,8 +24,8 @@ def _memory(name: str) -> int:
     raise RuntimeError(msg)
 
 
-def _touch() -> None:
-    """Make sure that the machine has memory for what is measured.
+def _touch(size: int) -> None:
+    """Make sure that the machine has so much memory for what is measured.
 
     A virtual machine may have given memory that nobody used back to its host: the first touch of it
     then takes ten times as long, and whoever happens to get it looks slow.
@@ -34,7 +33,7 @@ def _touch() -> None:
     import numpy as np
 
     # NumPy asks for large pages, as Arrow does: small ones would be other memory.
-    np.empty(_TOUCHED, np.uint8)[:: 4 * 1024] = 1
+    np.empty(size, np.uint8)[:: 4 * 1024] = 1
 
 
 def peak() -> int:
@@ -48,6 +47,7 @@ class Meter:
 
     Args:
         endpoint: Of the server whose traffic counts; none if there is none.
+        room: Bytes that this process and the server will need, more or less.
 
     Attributes:
         seconds: Of wall time.
@@ -59,6 +59,7 @@ class Meter:
     """
 
     endpoint: str = ""
+    room: int = 1024 * 1024 * 1024
     seconds: float = 0.0
     cpu: float = 0.0
     memory: int = 0
@@ -71,7 +72,7 @@ class Meter:
         gc.collect()
         if self.endpoint:
             Traffic.of(self.endpoint)
-        _touch()
+        _touch(self.room)
         # The kernel's own mark: it forgets the peak of what came before.
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         self._base = _memory("VmRSS")
@@ -94,4 +95,4 @@ class Meter:
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {k: v for k, v in asdict(self).items() if k not in {"endpoint", "_base"}}
+        return {k: v for k, v in asdict(self).items() if k not in {"endpoint", "room", "_base"}}

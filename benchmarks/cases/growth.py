@@ -44,6 +44,7 @@ def write(meter: Meter, *, where: str, who: str, count: int, **_: Any) -> None:
 
 def sized(meter: Meter, *, endpoint: str, verb: str, size: int, **_: Any) -> None:
     """One value of bytes, by the store."""
+    meter.room = size + GIB
     large.on(
         meter, endpoint=endpoint, slow=endpoint, network="slow", verb=verb, client="ours", size=size
     )
@@ -51,6 +52,7 @@ def sized(meter: Meter, *, endpoint: str, verb: str, size: int, **_: Any) -> Non
 
 def streamed(meter: Meter, *, endpoint: str, verb: str, size: int, **_: Any) -> None:
     """A stream of record batches as an Arrow file, through Dagster."""
+    meter.room = size + GIB
     streams.stream(meter, endpoint=endpoint, form="arrow", verb=verb, size=size)
 
 
