@@ -22,7 +22,8 @@ What `nox -s bench` measured last; this page is made by it. Each way runs in a p
 in turn with the others in each round, forth and back; the tables have medians of five rounds or
 more, where they do not say otherwise. *Peak* is memory above what the process had before: the value
 that is written is not in it, the one that is read is. *To the floor* is the median, over the
-rounds, of the ratio to the bare client or the direct call of the same round.
+rounds, of the ratio to the bare client or the direct call of the same round. After a change, those
+ways of a case that it concerns are measured anew.
 
 The cloud is a server of our own in another process, which answers each request after 30 ms and
 gives each connection 90 MB/s in either direction, as S3 does from within a region; it computes
