@@ -10,11 +10,13 @@ import weakref
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from dagster_buckets.errors import BucketsError, ObjectNotFoundError, PartitionError
 from dagster_buckets.objects import ObjectInfo, Payload
 from dagster_buckets.stores.base import Answered
+from dagster_buckets.threads import Pool
 from dagster_buckets.transfer import (
     IN_FLIGHT,
     Outcome,
@@ -216,6 +218,22 @@ def test_every_failure_of_what_was_asked_for_is_kept() -> None:
     ]
     outcomes = run_ahead(begin, work, [0, 3, 6, 9], max_concurrency=2)
     assert [str(o.error) for o in outcomes] == ["0", "3", "6", "9"]
+
+
+def test_what_no_thread_takes_up_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Pool.submit_to
+
+    def submit_to(self: Pool, future: Any, work: Any, number: int, found: Answered) -> None:
+        if number == 1:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        real(self, future, work, number, found)
+
+    monkeypatch.setattr(Pool, "submit_to", submit_to)
+    outcomes = run_ahead(Asked().begin, _number, range(3), max_concurrency=3)
+    assert [str(o.error) if o.error else o.result for o in outcomes] == [
+        *((0, 0), "can't start new thread", (2, 2))
+    ]
 
 
 def test_an_interrupt_does_not_wait_for_what_was_asked_for(

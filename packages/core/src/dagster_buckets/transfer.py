@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -144,9 +143,11 @@ def run_ahead(
                 return
 
     def answered(item: Item, future: Future[Outcome[Item, Result]], found: Answered) -> None:
-        # After an interrupt the pools are shut down, and nobody waits for what comes then.
-        with suppress(RuntimeError):
+        try:
             (near if found.complete else far).submit_to(future, take_up, item, found)
+        except RuntimeError as error:
+            # There is no thread for it. After an interrupt nobody waits for it either.
+            future.set_result(Outcome(item, error=error))
 
     def take_up(item: Item, found: Answered) -> Outcome[Item, Result]:
         begin_next()
