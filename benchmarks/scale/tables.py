@@ -285,7 +285,8 @@ def measured(records: Records) -> str:
     """Where, and when."""
     places = sorted({section["machine"] for section in records.values()})
     days = sorted({section["day"] for section in records.values()})
-    return f"Measured on {' and '.join(days)}: {'; and '.join(places)}. Other work ran beside it.\n"
+    beside = "Other work ran beside the measurements of shards and of throttling."
+    return f"Measured on {' and '.join(days)}: {'; and '.join(places)}. {beside}\n"
 
 
 #: By the name that stands in the page.
